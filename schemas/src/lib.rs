@@ -1,0 +1,20 @@
+//! The vocabulary: what every other crate speaks. Pure: no I/O, no clock, no chance.
+//!
+//! Read in this order: limits, then the small names (`id`, `channel`, `lane`, `time`), the event as a producer says it
+//! (`event`, `cloudevent`), how it is framed and decoded (`framing`, `avro`), and what the router makes of it
+//! (`delivery`, `control`, `position`).
+
+pub mod limits;
+pub mod id;
+pub mod time;
+pub mod channel;
+pub mod lane;
+pub mod event;
+pub mod cloudevent;
+pub mod framing;
+pub mod avro;
+pub mod delivery;
+pub mod control;
+pub mod partition;
+pub mod position;
+pub mod problem;

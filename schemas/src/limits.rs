@@ -1,0 +1,28 @@
+//! Every limit of the vocabulary, by name. What happens at each stands in its line.
+
+/// An event as rendered for a reader may have this many bytes, whatever is configured; larger goes to the DLQ.
+pub const EVENT_BYTES_HARD: usize = 512 * 1024;
+/// The default limit of an event as rendered; a POST over it is 413, a record over it goes to the DLQ.
+pub const EVENT_BYTES_DEFAULT: usize = 64 * 1024;
+/// A delivery with all its views; larger goes to the DLQ (`too_large`).
+pub const DELIVERY_BYTES: usize = 4 * 1024 * 1024;
+/// Distinct views of a type; the catalogue check refuses more.
+pub const VIEWS_PER_TYPE: usize = 8;
+/// A presented `Last-Event-ID`; longer is 400.
+pub const POSITION_TEXT_BYTES: usize = 1024;
+/// A channel's text, kind included; longer is malformed.
+pub const CHANNEL_BYTES: usize = 256;
+/// Channels named by one connection; more are refused (`limit`).
+pub const CHANNELS_PER_CONNECTION: usize = 64;
+/// An event's id, source or type; longer is no CloudEvent.
+pub const ATTRIBUTE_BYTES: usize = 1024;
+/// A tenant's name.
+pub const TENANT_BYTES: usize = 64;
+/// Nesting of a decoded value; deeper is `undecodable`.
+pub const VALUE_DEPTH: usize = 64;
+/// What one Avro value may make the decoder allocate.
+pub const DECODE_BYTES: usize = 16 * 1024 * 1024;
+/// Delivery partitions over all lanes: lanes × N.
+pub const DELIVERY_PARTITIONS: usize = 60;
+/// Channels that one event may be for.
+pub const CHANNELS_PER_EVENT: usize = 64;

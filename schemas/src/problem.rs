@@ -1,0 +1,110 @@
+//! A refusal as `application/problem+json` (RFC 9457).
+
+use serde::Serialize;
+
+use crate::avro::Mismatch;
+
+/// What is wrong, why, and what to do. Never holds a payload, a token or anything that policy withholds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// `urn:tidegate:problem:<slug>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The slug's short title, always the same for one slug.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence, and what to do about it.
+    pub detail: String,
+    /// The index in a batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<usize>,
+    /// Where a payload does not fit its schema.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Mismatch>,
+    /// Seconds after which a retry makes sense; also the header `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+}
+
+/// Every problem that Tidegate answers with. The docs list them from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each one's meaning is its title")]
+pub enum Slug {
+    BadRequest,
+    BadPosition,
+    BadChannel,
+    UnknownParameter,
+    NoCloudEvent,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    TooLarge,
+    UnsupportedMediaType,
+    UnknownType,
+    UnknownKind,
+    SchemaMismatch,
+    TooManyRequests,
+    Unavailable,
+}
+
+impl Slug {
+    /// Every slug.
+    pub const ALL: [Self; 16] = [
+        Self::BadRequest,
+        Self::BadPosition,
+        Self::BadChannel,
+        Self::UnknownParameter,
+        Self::NoCloudEvent,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::UnknownType,
+        Self::UnknownKind,
+        Self::SchemaMismatch,
+        Self::TooManyRequests,
+        Self::Unavailable,
+    ];
+
+    /// The word, the status and the title.
+    #[must_use]
+    pub const fn parts(self) -> (&'static str, u16, &'static str) {
+        match self {
+            Self::BadRequest => ("bad-request", 400, "The request is malformed"),
+            Self::BadPosition => ("bad-position", 400, "The Last-Event-ID is not a position"),
+            Self::BadChannel => ("bad-channel", 400, "No channel, or one that is malformed"),
+            Self::UnknownParameter => ("unknown-parameter", 400, "A query parameter is unknown"),
+            Self::NoCloudEvent => ("no-cloud-event", 400, "The body is not a CloudEvent"),
+            Self::Unauthorized => ("unauthorized", 401, "A valid token is needed"),
+            Self::Forbidden => ("forbidden", 403, "Policy does not allow it"),
+            Self::NotFound => ("not-found", 404, "There is nothing here"),
+            Self::MethodNotAllowed => ("method-not-allowed", 405, "This method is not served here"),
+            Self::TooLarge => ("too-large", 413, "The event is too large"),
+            Self::UnsupportedMediaType => ("unsupported-media-type", 415, "This content type is not taken"),
+            Self::UnknownType => ("unknown-type", 422, "No catalogue declares the event's type"),
+            Self::UnknownKind => ("unknown-kind", 422, "The type is not for channels of this kind"),
+            Self::SchemaMismatch => ("schema-mismatch", 422, "The payload does not fit the type's schema"),
+            Self::TooManyRequests => ("too-many-requests", 429, "A limit is reached"),
+            Self::Unavailable => ("unavailable", 503, "The log does not answer"),
+        }
+    }
+
+    /// A problem of this slug.
+    #[must_use]
+    pub fn problem(self, detail: impl Into<String>) -> Problem {
+        let (word, status, title) = self.parts();
+        Problem {
+            kind: format!("urn:tidegate:problem:{word}"),
+            title,
+            status,
+            detail: detail.into(),
+            index: None,
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+}
