@@ -113,7 +113,3 @@ impl Floors {
 fn body(record: &Record) -> Option<Bytes> {
     record.value.as_ref().filter(|value| value.len() >= PREFIX_BYTES).map(|value| value.slice(PREFIX_BYTES..))
 }
-
-#[cfg(test)]
-#[path = "floors_tests.rs"]
-mod tests;

@@ -37,12 +37,8 @@ impl ClaimIndex {
     /// # Errors
     /// The log does not answer, or has no such topic.
     pub async fn load(journal: &dyn Journal, names: &TopicNames, partitions_per_lane: u32) -> Result<Self, ReadError> {
-        let mut index = Self {
-            names: names.clone(),
-            partitions_per_lane,
-            epochs: HashMap::new(),
-            catalogues: HashMap::new(),
-        };
+        let mut index =
+            Self { names: names.clone(), partitions_per_lane, epochs: HashMap::new(), catalogues: HashMap::new() };
         let topic = TopicPartition::new(names.claims(), 0);
         let end = journal.watermarks(&topic).await?.high;
         scan(journal, &topic, 0, end, |record| index.take(record)).await?;
