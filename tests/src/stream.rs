@@ -1,0 +1,203 @@
+//! One `GET /v1/stream`: its answer, and its blocks as WHATWG's "event stream interpretation" reads them.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+/// How long an answer's head may take.
+const HEAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// A block between two empty lines. A field that was not there is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Block {
+    /// `event:`.
+    pub event: Option<String>,
+    /// `data:`, lines joined by LF.
+    pub data: Option<String>,
+    /// `id:`.
+    pub id: Option<String>,
+    /// `retry:`, milliseconds.
+    pub retry: Option<u64>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// A block with at least one field.
+    Block(Block),
+    /// A comment line (the heartbeat).
+    Comment,
+    /// The connection ended; whether between two blocks.
+    End {
+        /// Nothing was cut.
+        clean: bool,
+    },
+    /// Nothing within the time.
+    Silence,
+}
+
+/// The answer was no stream.
+#[derive(Debug)]
+pub struct NoStream {
+    /// The status; none where nobody answered.
+    pub status: Option<StatusCode>,
+    /// The body, or the client's words.
+    pub text: String,
+}
+
+/// An open stream.
+pub struct Stream {
+    /// The answer's headers.
+    pub headers: HeaderMap,
+    body: BoxStream<'static, reqwest::Result<Bytes>>,
+    buffer: BytesMut,
+    block: Block,
+    ended: bool,
+}
+
+impl Block {
+    /// The data as JSON.
+    ///
+    /// # Panics
+    /// It is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let data = self.data.as_deref().unwrap_or_default();
+        serde_json::from_str(data).unwrap_or_else(|e| panic!("{e} in {data:?}"))
+    }
+
+    /// Whether it is Tidegate's own notice of that name.
+    #[must_use]
+    pub fn is(&self, notice: &str) -> bool {
+        self.event.as_deref() == Some(notice)
+    }
+
+    /// Whether it is an event of a producer, and no notice.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        self.data.is_some() && !self.event.as_deref().is_some_and(|name| name.starts_with("tidegate."))
+    }
+}
+
+impl Stream {
+    /// Opens a stream.
+    ///
+    /// # Errors
+    /// Nobody answers, or the answer is not 200.
+    pub async fn open(url: &str, token: Option<&str>, last_event_id: Option<&str>) -> Result<Self, NoStream> {
+        let nobody = |error: reqwest::Error| NoStream { status: None, text: error.to_string() };
+        // A client of its own: a connection of its own, as every EventSource has.
+        let client = reqwest::Client::builder().no_proxy().build().map_err(nobody)?;
+        let mut request = client.get(url).header("accept", "text/event-stream");
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let answer = tokio::time::timeout(HEAD_LIMIT, request.send())
+            .await
+            .map_err(|_| NoStream { status: None, text: format!("no head within {HEAD_LIMIT:?}") })?
+            .map_err(nobody)?;
+        if answer.status() != StatusCode::OK {
+            return Err(NoStream { status: Some(answer.status()), text: answer.text().await.unwrap_or_default() });
+        }
+        Ok(Self {
+            headers: answer.headers().clone(),
+            body: answer.bytes_stream().boxed(),
+            buffer: BytesMut::new(),
+            block: Block::default(),
+            ended: false,
+        })
+    }
+
+    /// The next block, comment or end, waiting at most `within` for it.
+    pub async fn next(&mut self, within: Duration) -> Next {
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            if let Some(next) = self.take_line() {
+                return next;
+            }
+            if self.ended {
+                return Next::End { clean: self.buffer.is_empty() && self.block == Block::default() };
+            }
+            match tokio::time::timeout_at(deadline, self.body.next()).await {
+                Err(_) => return Next::Silence,
+                Ok(Some(Ok(bytes))) => self.buffer.extend_from_slice(&bytes),
+                Ok(Some(Err(_)) | None) => self.ended = true,
+            }
+        }
+    }
+
+    /// The next block, and nothing else.
+    ///
+    /// # Panics
+    /// The stream ends or is silent for `within`.
+    pub async fn block(&mut self, within: Duration) -> Block {
+        loop {
+            match self.next(within).await {
+                Next::Block(block) => return block,
+                Next::Comment => {}
+                other @ (Next::End { .. } | Next::Silence) => panic!("instead of a block: {other:?}"),
+            }
+        }
+    }
+
+    /// The next event of a producer; notices are passed over.
+    ///
+    /// # Panics
+    /// The stream ends, or is silent for `within`.
+    pub async fn event(&mut self, within: Duration) -> Value {
+        loop {
+            let block = self.block(within).await;
+            if block.is_event() {
+                return block.json();
+            }
+        }
+    }
+
+    /// Reads lines until one completes something.
+    fn take_line(&mut self) -> Option<Next> {
+        loop {
+            let end = self.buffer.iter().position(|byte| *byte == b'\n')?;
+            let line = self.buffer.split_to(end + 1);
+            let line = std::str::from_utf8(&line[..end]).expect("a stream is UTF-8");
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            if line.is_empty() {
+                let block = std::mem::take(&mut self.block);
+                if block != Block::default() {
+                    return Some(Next::Block(block));
+                }
+            } else if line.starts_with(':') {
+                return Some(Next::Comment);
+            } else {
+                self.block.take(line);
+            }
+        }
+    }
+}
+
+impl Block {
+    fn take(&mut self, line: &str) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "event" => self.event = Some(value.to_owned()),
+            "id" => self.id = Some(value.to_owned()),
+            "retry" => self.retry = value.parse().ok(),
+            "data" => match &mut self.data {
+                Some(data) => {
+                    data.push('\n');
+                    data.push_str(value);
+                }
+                None => self.data = Some(value.to_owned()),
+            },
+            _ => {}
+        }
+    }
+}
