@@ -1,9 +1,15 @@
 //! What a token says of its bearer.
+//!
+//! In: a verified token's words. Out: the bearer, as policy sees them. It never looks at a signature or a clock.
 
 use std::collections::BTreeSet;
 
+use schemas::channel::{Channel, ChannelPattern};
 use schemas::id::{Label, Tenant};
 use schemas::time::Timestamp;
+
+/// The pattern that covers every channel.
+const EVERY_CHANNEL: &str = "*";
 
 /// A bearer, as policy sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,13 +22,17 @@ pub struct Claims {
     pub roles: BTreeSet<String>,
     /// Labels held directly, beside those of the roles.
     pub labels: BTreeSet<Label>,
-    /// Channels that the token itself grants or narrows to.
+    /// Channels that the token narrows its bearer to.
     pub channels: ChannelGrants,
     /// When the token ends.
     pub exp: Option<Timestamp>,
 }
 
 /// Patterns of channels in a token; none means that the token says nothing and the catalogue alone decides.
+///
+/// A list that is there *narrows*: a channel outside it is forbidden, whatever the catalogue says. It never widens: the
+/// catalogue's rule must still say yes (a rule may read the lists as `claims.channels.subscribe` and `.publish`). An empty
+/// list therefore forbids everything. A pattern is a channel, `<kind>:*`, or `*`; one of another form covers nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ChannelGrants {
     /// May be subscribed to.
@@ -43,5 +53,62 @@ impl Claims {
             channels: ChannelGrants::default(),
             exp: None,
         }
+    }
+}
+
+impl ChannelGrants {
+    /// Whether the token leaves room for this subscription. `<kind>:*` needs `<kind>:*` or `*`: a list of single channels
+    /// never covers it.
+    #[must_use]
+    pub fn leaves_subscribe(&self, wanted: &ChannelPattern) -> bool {
+        leaves(self.subscribe.as_deref(), |pattern| match wanted {
+            ChannelPattern::One(channel) => pattern.covers(channel),
+            ChannelPattern::Kind(_) => pattern == wanted,
+        })
+    }
+
+    /// Whether the token leaves room for publishing to this channel.
+    #[must_use]
+    pub fn leaves_publish(&self, wanted: &Channel) -> bool {
+        leaves(self.publish.as_deref(), |pattern| pattern.covers(wanted))
+    }
+
+    /// Whether a text is a pattern at all.
+    #[must_use]
+    pub fn is_pattern(text: &str) -> bool {
+        text == EVERY_CHANNEL || ChannelPattern::parse(text).is_ok()
+    }
+}
+
+fn leaves(patterns: Option<&[String]>, covers: impl Fn(&ChannelPattern) -> bool) -> bool {
+    patterns.is_none_or(|patterns| {
+        patterns.iter().any(|text| text == EVERY_CHANNEL || ChannelPattern::parse(text).is_ok_and(|p| covers(&p)))
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn subscribe(patterns: &[&str], wanted: &str) -> bool {
+        let list = patterns.iter().map(|p| (*p).to_owned()).collect();
+        let grants = ChannelGrants { subscribe: Some(list), publish: None };
+        grants.leaves_subscribe(&ChannelPattern::parse(wanted).unwrap())
+    }
+
+    #[test]
+    fn a_list_of_patterns_narrows_and_an_empty_one_forbids() {
+        assert!(subscribe(&["wiki:en"], "wiki:en"));
+        assert!(subscribe(&["wiki:*"], "wiki:en"));
+        assert!(subscribe(&["wiki:*"], "wiki:*"));
+        assert!(subscribe(&["*"], "wiki:*"));
+        assert!(!subscribe(&["wiki:en"], "wiki:*"));
+        assert!(!subscribe(&["wiki:en"], "wiki:en/talk"));
+        assert!(!subscribe(&["user:*"], "wiki:en"));
+        assert!(!subscribe(&[], "wiki:en"));
+        assert!(!subscribe(&["wiki", "wiki:", "**", "wi*:en"], "wiki:en"));
+        assert!(ChannelGrants::default().leaves_subscribe(&ChannelPattern::parse("wiki:*").unwrap()));
+        assert!(ChannelGrants::default().leaves_publish(&Channel::parse("wiki:en").unwrap()));
     }
 }
