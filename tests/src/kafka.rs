@@ -53,6 +53,21 @@ pub async fn produce(
     (delivery.partition, delivery.offset)
 }
 
+/// How many members a consumer group has.
+///
+/// # Panics
+/// The broker does not answer.
+pub async fn group_members(services: &Services, group: &str) -> usize {
+    let (servers, group) = (services.kafka.clone(), group.to_owned());
+    let ask = move || {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", servers).create().expect("a consumer");
+        let groups = consumer.fetch_group_list(Some(&group), CALL_LIMIT).expect("the broker answers");
+        groups.groups().iter().map(|group| group.members().len()).sum()
+    };
+    tokio::task::spawn_blocking(ask).await.expect("it asks")
+}
+
 /// All records of a topic from its start to the end that it has now.
 ///
 /// # Panics

@@ -1,15 +1,17 @@
 //! The harness of the specification: the real binary as processes, the real edits, a reader as strict as EventSource.
 //!
 //! Nothing here looks inside a process. A test starts what a user would start ([`deployment`], [`process`]), speaks HTTP, SSE
-//! and Kafka to it ([`stream`], [`reader`], [`kafka`]), and compares what comes out with what went in ([`edits`], [`tally`]).
+//! and Kafka to it ([`client`], [`stream`], [`reader`], [`kafka`]), and compares what comes out with what went in ([`edits`], [`tally`]).
 //! Every wait has a limit, every port is chosen at run time, and what a test starts ends with it.
 
 pub mod process;
 pub mod deployment;
 pub mod services;
 pub mod kafka;
+pub mod client;
 pub mod stream;
 pub mod reader;
 pub mod edits;
 pub mod tally;
+pub mod replay;
 pub mod wait;

@@ -27,7 +27,7 @@ const LOG_TAIL_BYTES: u64 = 6_000;
 pub struct Launch {
     /// The verb and its flags, without `--listen`.
     pub args: Vec<OsString>,
-    /// Where to listen; none means a port that the system chooses.
+    /// Where to listen; none means a port that is free now.
     pub listen: Option<SocketAddr>,
     /// Further environment.
     pub env: Vec<(String, String)>,
@@ -57,6 +57,18 @@ pub fn binary() -> PathBuf {
     let path = profile.join("tidegate");
     assert!(path.exists(), "{} is not built: `cargo build -p tidegate`, or run `./dev test`", path.display());
     path
+}
+
+/// A free port of this machine, below the range that the kernel gives to clients: while a killed process is away, no
+/// client's own socket can take its port.
+#[must_use]
+pub fn free_address() -> SocketAddr {
+    loop {
+        let address = SocketAddr::from(([127, 0, 0, 1], rand::random_range(15_000..32_000)));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A command that knows nothing of the tests' own environment.
@@ -98,7 +110,7 @@ impl Launch {
     /// # Panics
     /// It ends first, says something else, or takes too long.
     pub async fn start(&self) -> Process {
-        let listen = self.listen.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
+        let listen = self.listen.unwrap_or_else(free_address).to_string();
         let log = File::options().create(true).append(true).open(&self.log).expect("the log opens");
         let mut command = command();
         command

@@ -1,6 +1,7 @@
 //! What must come out, and whether it did: every edit once, in the file's order within each channel and lane.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -25,19 +26,32 @@ pub struct Tally {
 
 #[derive(Debug, Default)]
 struct Queue {
-    edits: Vec<&'static Value>,
+    edits: Vec<Arc<Value>>,
     next: usize,
 }
 
 impl Tally {
     /// All of these edits, in this order.
     #[must_use]
-    pub fn of(lines: &'static [Value], sees: Sees) -> Self {
-        let mut queues: HashMap<(String, String), Queue> = HashMap::new();
+    pub fn of(lines: &[Arc<Value>], sees: Sees) -> Self {
+        let mut tally = Self { queues: HashMap::new(), sees, left: 0 };
         for edit in lines {
-            queues.entry((edits::channel(edit), edits::lane(edit).to_owned())).or_default().edits.push(edit);
+            tally.expect(Arc::clone(edit));
         }
-        Self { queues, sees, left: lines.len() }
+        tally
+    }
+
+    /// Expects one more, behind all others of its channel and lane.
+    pub fn expect(&mut self, edit: Arc<Value>) {
+        let key = (edits::channel(&edit), edits::lane(&edit).to_owned());
+        self.queues.entry(key).or_default().edits.push(edit);
+        self.left += 1;
+    }
+
+    /// The last edit of each channel and lane.
+    #[must_use]
+    pub fn last_of_each(&self) -> Vec<Arc<Value>> {
+        self.queues.values().filter_map(|queue| queue.edits.last()).cloned().collect()
     }
 
     /// How many are still to come.
@@ -61,7 +75,7 @@ impl Tally {
             let place = queue.edits.iter().position(|edit| edits::identity(edit) == got);
             panic!("{key:?}: expected number {} ({expected:?}), got number {place:?} ({got:?})", queue.next);
         }
-        compare(queue.edits[queue.next], &event["data"], self.sees);
+        compare(&queue.edits[queue.next], &event["data"], self.sees);
         queue.next += 1;
         self.left -= 1;
     }
