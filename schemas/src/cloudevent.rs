@@ -1,8 +1,15 @@
-//! CloudEvents ⇄ Kafka headers, CloudEvents JSON in, and the JSON that readers get.
+//! CloudEvents ⇄ Kafka headers, CloudEvents JSON and HTTP headers in, and the JSON that readers get.
+//!
+//! What producers say enters and leaves parsed, as [`Attributes`]; a delivery enters [`render`] and leaves as one line. It
+//! never looks into a payload, and no error holds a value.
 
-use bytes::{Bytes, BytesMut};
+mod texts;
+mod kafka;
+mod posted;
+mod render;
 
-use crate::delivery::Delivery;
+pub use render::render;
+
 use crate::event::Attributes;
 use crate::id::NameError;
 
@@ -34,69 +41,20 @@ pub enum CloudEventError {
 /// A structured CloudEvent as posted: attributes, and `data` as JSON.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PostedEvent {
-    /// The attributes.
+    /// The attributes; `principal` is never taken from what was posted.
     pub attributes: Attributes,
     /// The payload; JSON null where none was given.
     pub data: serde_json::Value,
-}
-
-impl Attributes {
-    /// Reads binary-mode Kafka headers (`ce_*`, `traceparent`, `tg_principal`).
-    ///
-    /// `headers` yields name and value in order; of a repeated header the last wins.
-    ///
-    /// # Errors
-    /// No `ce_` header at all, a required one missing, or one malformed (also: not UTF-8).
-    pub fn from_kafka_headers<'a>(
-        headers: impl IntoIterator<Item = (&'a str, Option<&'a [u8]>)>,
-    ) -> Result<Self, CloudEventError> {
-        let _ = headers;
-        todo!()
-    }
-
-    /// The Kafka headers that say the same, `content-type: application/avro` included, schema framing excluded.
-    #[must_use]
-    pub fn to_kafka_headers(&self) -> Vec<(String, Bytes)> {
-        todo!()
-    }
-}
-
-impl PostedEvent {
-    /// Reads one structured CloudEvent from JSON.
-    ///
-    /// # Errors
-    /// `id`, `source`, `type` or `subject` missing, `specversion` not 1.0, or an attribute malformed.
-    pub fn from_json(json: serde_json::Value) -> Result<Self, CloudEventError> {
-        let _ = json;
-        todo!()
-    }
-
-    /// Reads binary mode: `ce-*` HTTP headers (name in lower case without `ce-`, value) and the body's JSON.
-    ///
-    /// # Errors
-    /// As [`PostedEvent::from_json`].
-    pub fn from_http_headers<'a>(
-        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
-        traceparent: Option<&str>,
-        data: serde_json::Value,
-    ) -> Result<Self, CloudEventError> {
-        let _ = (headers, traceparent, data);
-        todo!()
-    }
-}
-
-/// Writes the CloudEvents JSON that a reader of this view gets: one line, no raw CR, LF or NUL.
-///
-/// `{specversion, id, type, source, subject, time, datacontenttype, lane, data}`, more attributes where present.
-pub fn render(delivery: &Delivery, view: usize, out: &mut BytesMut) {
-    let _ = (delivery, view, out);
-    todo!()
 }
 
 impl CloudEventError {
     /// A name's error as an attribute's.
     #[must_use]
     pub fn of_name(attribute: &'static str, error: &NameError) -> Self {
-        Self::Malformed { attribute, detail: error.to_string() }
+        Self::malformed(attribute, error)
+    }
+
+    fn malformed(attribute: &'static str, detail: impl std::fmt::Display) -> Self {
+        Self::Malformed { attribute, detail: detail.to_string() }
     }
 }

@@ -1,8 +1,15 @@
 //! Control records: what stands among deliveries, and in `claims`, to keep the log exact (design 3.2).
+//!
+//! They enter and leave as bare Avro bodies. Each begins with the version of its format; a version that is not known is an
+//! error, fields behind the known ones are a newer writer's, and ignored.
 
 use bytes::Bytes;
 
 use crate::partition::TopicPartition;
+use crate::wire::{WireError, WireReader, put_items, put_long, put_offset, put_text};
+
+/// The version of the format of all these records.
+const VERSION: i32 = 1;
 
 /// The header that marks a control record in a delivery lane; its value names the record's type.
 pub const CONTROL_HEADER: &str = "tg_control";
@@ -96,7 +103,19 @@ impl Control {
     /// The bare Avro body.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        let mut out = begin();
+        match self {
+            Self::Claim(claim) => put_items(&claim.epochs, &mut out, |(partition, epoch), out| {
+                put_partition(partition, out);
+                put_offset(*epoch, out);
+            }),
+            Self::Lost(lost) => {
+                put_partition(&lost.partition, &mut out);
+                [lost.from, lost.to, lost.epoch].into_iter().for_each(|number| put_offset(number, &mut out));
+            }
+            Self::Moved(moved) => put_long(moved.generation.into(), &mut out),
+        }
+        out
     }
 
     /// Reads a bare body by the header's word.
@@ -104,8 +123,13 @@ impl Control {
     /// # Errors
     /// Another word, or other bytes.
     pub fn decode(header: &[u8], body: &[u8]) -> Result<Self, ControlError> {
-        let _ = (header, body);
-        todo!()
+        let reader = &mut WireReader::new(body);
+        match header {
+            b"claim" => read_claim(reader).map(Self::Claim),
+            b"lost" => read_lost(reader).map(Self::Lost),
+            b"moved" => read_moved(reader).map(Self::Moved),
+            _ => Err(ControlError::of("its header names none")),
+        }
     }
 }
 
@@ -113,7 +137,7 @@ impl ClaimEntry {
     /// The record's key: `<topic>/<partition>/<epoch>`.
     #[must_use]
     pub fn key(&self) -> Bytes {
-        todo!()
+        key_text(&self.partition, self.epoch).into()
     }
 
     /// The source partition and epoch that a key names.
@@ -121,14 +145,29 @@ impl ClaimEntry {
     /// # Errors
     /// It is no such key.
     pub fn parse_key(key: &[u8]) -> Result<(TopicPartition, u64), ControlError> {
-        let _ = key;
-        todo!()
+        let parsed = || {
+            let text = std::str::from_utf8(key).ok()?;
+            let (rest, epoch) = text.rsplit_once('/')?;
+            let (topic, partition) = rest.rsplit_once('/')?;
+            let parsed = (TopicPartition::new(topic, partition.parse().ok()?), epoch.parse().ok()?);
+            (key_text(&parsed.0, parsed.1) == text).then_some(parsed)
+        };
+        parsed().ok_or_else(|| ControlError::of("the key is not <topic>/<partition>/<epoch>"))
     }
 
     /// The bare Avro body.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        let mut out = begin();
+        put_partition(&self.partition, &mut out);
+        put_offset(self.epoch, &mut out);
+        let (state, offsets) = match &self.places {
+            ClaimPlaces::Intent(ends) => (0, ends),
+            ClaimPlaces::Written(offsets) => (1, offsets),
+        };
+        put_long(state, &mut out);
+        put_items(offsets, &mut out, |offset, out| put_offset(*offset, out));
+        out
     }
 
     /// Reads a bare body.
@@ -136,7 +175,90 @@ impl ClaimEntry {
     /// # Errors
     /// Other bytes.
     pub fn decode(body: &[u8]) -> Result<Self, ControlError> {
-        let _ = body;
-        todo!()
+        let reader = &mut WireReader::new(body);
+        check_version(reader)?;
+        let partition = read_partition(reader)?;
+        let epoch = reader.offset()?;
+        let places = match reader.long()? {
+            0 => ClaimPlaces::Intent(read_offsets(reader)?),
+            1 => ClaimPlaces::Written(read_offsets(reader)?),
+            _ => return Err(ControlError::of("the state of the claim is not known")),
+        };
+        Ok(Self { partition, epoch, places })
     }
 }
+
+impl ControlError {
+    fn of(cause: impl std::fmt::Display) -> Self {
+        Self { detail: cause.to_string() }
+    }
+}
+
+impl From<WireError> for ControlError {
+    fn from(error: WireError) -> Self {
+        Self::of(error)
+    }
+}
+
+fn begin() -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    put_long(VERSION.into(), &mut out);
+    out
+}
+
+fn check_version(reader: &mut WireReader<'_>) -> Result<(), ControlError> {
+    match reader.int()? {
+        VERSION => Ok(()),
+        other => Err(ControlError::of(format!("version {other} is not known"))),
+    }
+}
+
+fn key_text(partition: &TopicPartition, epoch: u64) -> String {
+    format!("{partition}/{epoch}")
+}
+
+fn put_partition(partition: &TopicPartition, out: &mut Vec<u8>) {
+    put_text(&partition.topic, out);
+    put_long(partition.partition.into(), out);
+}
+
+fn read_partition(reader: &mut WireReader<'_>) -> Result<TopicPartition, WireError> {
+    Ok(TopicPartition::new(reader.text()?, reader.index()?))
+}
+
+fn read_offsets(reader: &mut WireReader<'_>) -> Result<Vec<u64>, WireError> {
+    let mut offsets = Vec::new();
+    reader.items(|reader| {
+        offsets.push(reader.offset()?);
+        Ok::<(), WireError>(())
+    })?;
+    Ok(offsets)
+}
+
+fn read_claim(reader: &mut WireReader<'_>) -> Result<Claim, ControlError> {
+    check_version(reader)?;
+    let mut epochs = Vec::new();
+    reader.items(|reader| {
+        epochs.push((read_partition(reader)?, reader.offset()?));
+        Ok::<(), WireError>(())
+    })?;
+    Ok(Claim { epochs })
+}
+
+fn read_lost(reader: &mut WireReader<'_>) -> Result<Lost, ControlError> {
+    check_version(reader)?;
+    Ok(Lost {
+        partition: read_partition(reader)?,
+        from: reader.offset()?,
+        to: reader.offset()?,
+        epoch: reader.offset()?,
+    })
+}
+
+fn read_moved(reader: &mut WireReader<'_>) -> Result<Moved, ControlError> {
+    check_version(reader)?;
+    Ok(Moved { generation: reader.index()? })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,6 @@
 //! The small names: tenant, event id, source, event type, label. Each is parsed once at the rim.
+//!
+//! Texts enter, names within their limits leave. A name never changes its text.
 
 use std::fmt;
 use std::sync::Arc;
@@ -130,7 +132,12 @@ impl EventType {
     }
 }
 
-fn check(what: &'static str, text: &str, limit: usize, forbidden: impl Fn(char) -> bool) -> Result<(), NameError> {
+pub(crate) fn check(
+    what: &'static str,
+    text: &str,
+    limit: usize,
+    forbidden: impl Fn(char) -> bool,
+) -> Result<(), NameError> {
     if text.is_empty() {
         return Err(NameError::Empty { what });
     }

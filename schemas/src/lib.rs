@@ -18,3 +18,7 @@ pub mod control;
 pub mod partition;
 pub mod position;
 pub mod problem;
+pub mod readiness;
+
+mod json_line;
+mod wire;

@@ -60,11 +60,67 @@ pub fn delivery_key(tenant: &Tenant, channel: &Channel) -> String {
     format!("{tenant}/{channel}")
 }
 
-/// Kafka's default partitioner for a key: murmur2, made positive, modulo the number of partitions.
+/// Kafka's default partitioner for a key: murmur2, made positive, modulo the number of partitions (at least one).
 ///
-/// Source: `org.apache.kafka.common.utils.Utils.murmur2`.
+/// Source: `org.apache.kafka.common.utils.Utils.murmur2` and `toPositive`.
 #[must_use]
 pub fn partition_of_key(key: &[u8], partitions: u32) -> u32 {
-    let _ = (key, partitions);
-    todo!()
+    (murmur2(key) & 0x7fff_ffff) % partitions.max(1)
+}
+
+/// Kafka's murmur2, with its seed; Java's signed result is the same bits.
+fn murmur2(bytes: &[u8]) -> u32 {
+    const SEED: u32 = 0x9747_b28c;
+    const MIX: u32 = 0x5bd1_e995;
+    // Java's int length: a key is far below 2^31 bytes.
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let (words, tail) = bytes.as_chunks::<4>();
+    let mut hash = words.iter().fold(SEED ^ length, |hash, word| {
+        let word = u32::from_le_bytes(*word).wrapping_mul(MIX);
+        hash.wrapping_mul(MIX) ^ (word ^ (word >> 24)).wrapping_mul(MIX)
+    });
+    if !tail.is_empty() {
+        let rest = tail.iter().rev().fold(0, |rest, byte| (rest << 8) | u32::from(*byte));
+        hash = (hash ^ rest).wrapping_mul(MIX);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(MIX);
+    hash ^ (hash >> 15)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// From Kafka's own `UtilsTest.testMurmur2`.
+    const KAFKA_VECTORS: [(&str, i32); 7] = [
+        ("21", -973_932_308),
+        ("foobar", -790_332_482),
+        ("a-little-bit-long-string", -985_981_536),
+        ("a-little-bit-longer-string", -1_486_304_829),
+        ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+        ("abc", 479_470_107),
+        ("", 275_646_681),
+    ];
+
+    #[test]
+    fn murmur2_gives_what_kafka_gives() {
+        for (key, hash) in KAFKA_VECTORS {
+            assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_negative_hash_falls_into_a_partition_that_exists() {
+        assert_eq!(partition_of_key(b"21", 12), ((-973_932_308_i32 & 0x7fff_ffff) % 12).unsigned_abs());
+        assert_eq!(partition_of_key(b"anything", 1), 0);
+        assert_eq!(partition_of_key(b"anything", 0), 0);
+    }
+
+    #[test]
+    fn every_delivery_partition_stands_at_its_index() {
+        let all: Vec<_> = DeliveryPartition::all(12).collect();
+        assert_eq!(all.len(), 36);
+        assert!(all.iter().enumerate().all(|(at, partition)| partition.index(12) == at));
+        assert!(all.is_sorted());
+    }
 }
