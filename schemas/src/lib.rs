@@ -22,3 +22,6 @@ pub mod readiness;
 
 mod json_line;
 mod wire;
+
+#[cfg(test)]
+mod foreign;

@@ -1,11 +1,12 @@
 //! Control records: round trips, garbage, keys, and the bytes of a foreign implementation both ways.
 
+use apache_avro::Schema;
 use apache_avro::types::Value;
-use apache_avro::{Schema, from_avro_datum, to_avro_datum};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::foreign;
 
 fn partition() -> impl Strategy<Value = TopicPartition> {
     ("[a-z.-]{1,12}", 0..(1_u32 << 31)).prop_map(|(topic, partition)| TopicPartition::new(topic, partition))
@@ -61,7 +62,7 @@ fn place(partition: &TopicPartition) -> Vec<(&'static str, Value)> {
 }
 
 /// The same record, as the foreign implementation holds it.
-fn foreign(control: &Control) -> Value {
+fn in_foreign_hands(control: &Control) -> Value {
     let claimed = |(partition, epoch): &(TopicPartition, u64)| {
         record(place(partition).into_iter().chain([("epoch", long(*epoch))]).collect())
     };
@@ -103,8 +104,8 @@ proptest! {
     #[test]
     fn a_foreign_implementation_reads_and_writes_control_records(control in any_control()) {
         let schema = schema_of(&control);
-        prop_assert_eq!(from_avro_datum(&schema, &mut &control.encode()[..], None).unwrap(), foreign(&control));
-        let theirs = to_avro_datum(&schema, foreign(&control)).unwrap();
+        prop_assert_eq!(foreign::read(&schema, &control.encode()).unwrap(), in_foreign_hands(&control));
+        let theirs = foreign::write(&schema, in_foreign_hands(&control)).unwrap();
         prop_assert_eq!(Control::decode(control.header().as_bytes(), &theirs), Ok(control));
     }
 
@@ -118,8 +119,8 @@ proptest! {
     #[test]
     fn a_foreign_implementation_reads_and_writes_claim_entries(entry in any_entry()) {
         let schema = Schema::parse_str(CLAIM_ENTRY_SCHEMA).unwrap();
-        prop_assert_eq!(from_avro_datum(&schema, &mut &entry.encode()[..], None).unwrap(), foreign_entry(&entry));
-        let theirs = to_avro_datum(&schema, foreign_entry(&entry)).unwrap();
+        prop_assert_eq!(foreign::read(&schema, &entry.encode()).unwrap(), foreign_entry(&entry));
+        let theirs = foreign::write(&schema, foreign_entry(&entry)).unwrap();
         prop_assert_eq!(ClaimEntry::decode(&theirs), Ok(entry));
     }
 
