@@ -1,0 +1,127 @@
+//! The service: its routes, its readiness and its run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use journal::{Journal, Registry, TopicNames};
+use policy::{Catalogues, Verifier};
+use schemas::readiness::Readiness;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::error::{Refused, RunError};
+use crate::health::Health;
+use crate::intake::Intake;
+use crate::known::Known;
+use crate::metrics;
+use crate::outbox::Outbox;
+use crate::problem::respond;
+use crate::registered::Registered;
+
+/// How long a shutdown waits for what was handed to the log.
+const FLUSH_WAIT: Duration = Duration::from_secs(5);
+
+/// `POST /v1/events`: CloudEvents in, the journal's records out.
+///
+/// Cloning is cheap and shares everything. Until [`Ingest::run`] has registered the catalogues' schemas every event is answered 503.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    intake: Arc<Intake>,
+    health: Arc<Health>,
+    journal: Arc<dyn Journal>,
+    registry: Arc<dyn Registry>,
+    names: TopicNames,
+}
+
+impl Ingest {
+    /// An ingest that has not asked log or registry anything yet.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        journal: Arc<dyn Journal>,
+        registry: Arc<dyn Registry>,
+        catalogues: Arc<Catalogues>,
+        names: TopicNames,
+        verifier: Verifier,
+    ) -> Self {
+        metrics::describe();
+        let intake = Intake {
+            outbox: Outbox::new(journal.clone(), config.appender()),
+            known: Known::new(&config),
+            room: Arc::new(Semaphore::new(config.inflight_bytes)),
+            registered: Registered::default(),
+            config,
+            catalogues,
+            verifier,
+        };
+        Self { intake: Arc::new(intake), health: Arc::new(Health::new()), journal, registry, names }
+    }
+
+    /// `POST /v1/events`. Other methods and paths are the caller's.
+    pub fn routes(&self) -> Router {
+        Router::new().route("/v1/events", post(post_events)).with_state(self.intake.clone())
+    }
+
+    /// Whether log and registry answered lately, and every schema is registered.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.health.readiness(self.intake.registered.is_filled())
+    }
+
+    /// Registers the schemas, trying again while the registry is away, then watches log and registry until `shutdown`.
+    ///
+    /// # Errors
+    /// A schema that the registry will never take.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), RunError> {
+        let mut ticks = tokio::time::interval(self.intake.config.check_every);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            // Shutdown first: a log that does not answer must not hold it up.
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => break,
+                checked = async { ticks.tick().await; self.check().await } => checked?,
+            }
+        }
+        if !self.intake.outbox.flush(FLUSH_WAIT).await {
+            tracing::warn!("the log did not take everything before the ingest stopped");
+        }
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<(), RunError> {
+        let domain = self.intake.catalogues.domains().into_iter().next().unwrap_or_default();
+        self.health.ask(&*self.journal, &*self.registry, &self.names, &domain).await;
+        if self.intake.registered.is_filled() {
+            return Ok(());
+        }
+        match self.intake.registered.fill(&self.intake.catalogues, &*self.registry, &self.names).await {
+            Err(error) if error.retry() => {
+                tracing::warn!(%error, "the schemas are not registered yet");
+                self.health.registry_failed(error.to_string());
+                Ok(())
+            }
+            done => done,
+        }
+    }
+}
+
+async fn post_events(State(intake): State<Arc<Intake>>, request: Request) -> Response {
+    match intake.accept(request).await {
+        Ok(accepted) => (StatusCode::ACCEPTED, Json(accepted)).into_response(),
+        Err(refused) => refuse(&intake.config, refused),
+    }
+}
+
+fn refuse(config: &Config, refused: Refused) -> Response {
+    metrics::refused(refused.cause.slug());
+    tracing::debug!(cause = %refused.cause, index = refused.index, "a request is refused");
+    respond(&refused.problem(config.retry_after))
+}

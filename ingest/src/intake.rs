@@ -1,0 +1,147 @@
+//! One request from its first byte to its answer: read, admit, validate, append, await.
+//!
+//! A batch is all or nothing up to the log: every event is checked before the first is handed in. Order is kept within a batch;
+//! over concurrent requests it is not promised.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use futures::future::try_join_all;
+use journal::NewRecord;
+use policy::{Catalogues, Claims, Verifier};
+use schemas::id::EventId;
+use schemas::time::Timestamp;
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Span;
+
+use crate::config::Config;
+use crate::error::{Refused, RequestError, StoreError};
+use crate::known::{Identity, Known};
+use crate::metrics::{self, Outcome};
+use crate::outbox::{self, Outbox};
+use crate::registered::Registered;
+use crate::request::{self, Form};
+use crate::{admit, trace, validate};
+
+/// What a taken request is answered with.
+#[derive(Debug, Serialize)]
+pub(crate) struct Accepted {
+    /// Every event's id, in order.
+    ids: Vec<EventId>,
+    /// Those that were acknowledged before.
+    known: Vec<EventId>,
+}
+
+/// What every request is handed.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    pub(crate) config: Config,
+    pub(crate) catalogues: Arc<Catalogues>,
+    pub(crate) verifier: Verifier,
+    pub(crate) registered: Registered,
+    pub(crate) outbox: Outbox,
+    pub(crate) known: Known,
+    /// Bytes of bodies that may be held.
+    pub(crate) room: Arc<Semaphore>,
+}
+
+/// An event that passed every check.
+struct Prepared {
+    id: EventId,
+    identity: Identity,
+    record: NewRecord,
+    span: Span,
+}
+
+impl Intake {
+    /// Takes a request whole, or refuses it whole.
+    pub(crate) async fn accept(&self, request: Request) -> Result<Accepted, Refused> {
+        let (head, body) = request.into_parts();
+        let claims = admit::bearer(&self.verifier, &head.headers, Timestamp::now())?;
+        let form = Form::of(&head.headers)?;
+        let bytes = form.expected_bytes(&head.headers, &self.config)?;
+        let _room = self.reserve(bytes)?;
+        let body = request::read_body(body, bytes, &self.config).await?;
+        let prepared = self.prepare_all(form, &head.headers, &body, &claims)?;
+        self.store(prepared).await
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RequestError> {
+        let permits = u32::try_from(bytes).map_err(|_| RequestError::Busy)?;
+        let permit = self.room.clone().try_acquire_many_owned(permits).map_err(|_| RequestError::Busy)?;
+        metrics::inflight(self.config.inflight_bytes.saturating_sub(self.room.available_permits()));
+        Ok(permit)
+    }
+
+    fn prepare_all(
+        &self,
+        form: Form,
+        headers: &HeaderMap,
+        body: &str,
+        claims: &Claims,
+    ) -> Result<Vec<Prepared>, Refused> {
+        let texts = form.split(body, &self.config)?;
+        let prepare = |(index, text): (usize, &str)| {
+            self.prepare(form, headers, text, claims).map_err(|refused| match form {
+                Form::Batch => Refused { index: Some(index), ..refused },
+                Form::Structured | Form::Binary => refused,
+            })
+        };
+        texts.into_iter().enumerate().map(prepare).collect()
+    }
+
+    fn prepare(&self, form: Form, headers: &HeaderMap, text: &str, claims: &Claims) -> Result<Prepared, Refused> {
+        let mut event = form.parse(headers, text)?;
+        admit::admit(&self.catalogues, claims, &mut event.attributes)?;
+        let body = validate::validate(&self.catalogues, &event, self.config.event_bytes)?;
+        let destination = self.registered.destination(&event.attributes.event_type).ok_or(StoreError::NotReady)?;
+        let identity = self.known.identity(&event.attributes);
+        let span = trace::event_span(&mut event.attributes);
+        let record = outbox::record(&event.attributes, destination, &body);
+        Ok(Prepared { id: event.attributes.id, identity, record, span })
+    }
+
+    /// Appends what is not known, and answers when the log has it all.
+    async fn store(&self, prepared: Vec<Prepared>) -> Result<Accepted, Refused> {
+        let mut accepted = Accepted { ids: Vec::with_capacity(prepared.len()), known: Vec::new() };
+        let mut fresh = Vec::with_capacity(prepared.len());
+        let mut seen = HashSet::with_capacity(prepared.len());
+        for event in prepared {
+            accepted.ids.push(event.id.clone());
+            if !seen.insert(event.identity) || self.known.is_acknowledged(event.identity) {
+                accepted.known.push(event.id);
+            } else {
+                fresh.push(event);
+            }
+        }
+        let stored = fresh.len();
+        self.append_all(fresh).await?;
+        metrics::events(Outcome::Stored, stored);
+        metrics::events(Outcome::Known, accepted.known.len());
+        Ok(accepted)
+    }
+
+    async fn append_all(&self, events: Vec<Prepared>) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let mut identities = Vec::with_capacity(events.len());
+        let mut spans = Vec::with_capacity(events.len());
+        let mut handed = Vec::with_capacity(events.len());
+        for event in events {
+            handed.push(self.outbox.append(event.record)?);
+            identities.push(event.identity);
+            spans.push(event.span);
+        }
+        let acks = try_join_all(handed.into_iter().map(|one| self.outbox.acknowledged(one)));
+        let within = self.config.ack_wait;
+        tokio::time::timeout(within, acks).await.map_err(|_| StoreError::Slow { within })??;
+        for identity in identities {
+            self.known.acknowledged(identity);
+        }
+        metrics::stored(begun.elapsed());
+        Ok(())
+    }
+}
