@@ -1,1 +1,175 @@
-//! stub
+//! The embedded body: a durable log in this process, on fjall, with Kafka's semantics and nothing installed.
+//!
+//! Read in this order: how it is opened (`config`), where bytes stand (`store`, `stored`), what is kept (`cleanup`), a
+//! partition and how it is read and cut (`partition`, `reading`, `cut`), the topics (`log`), the way of an append
+//! (`appender`, `queue`, `writes`, `writer`), and the readers (`fetch`, `follower`). It never leaves the process: one
+//! process at a time opens a directory.
+
+pub mod config;
+mod wake;
+mod store;
+mod stored;
+mod cleanup;
+mod partition;
+mod reading;
+mod cut;
+mod log;
+mod appender;
+mod queue;
+mod writes;
+mod writer;
+mod fetch;
+mod follower;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use schemas::partition::TopicPartition;
+use schemas::time::Timestamp;
+use tokio::sync::Notify;
+
+pub use config::{Clock, Durability, EmbeddedConfig, WriteIn};
+
+use appender::EmbeddedAppender;
+use follower::EmbeddedFollower;
+use log::Log;
+use partition::Partition;
+use reading::Lookup;
+use store::Store;
+use writer::Writer;
+use writes::Writes;
+
+use crate::append::{Appender, AppenderSettings};
+use crate::error::{JournalError, OpenError, ReadError};
+use crate::follow::{FollowSettings, Follower};
+use crate::group::{GroupMember, GroupSettings};
+use crate::read::{ReadLimits, ReadPage};
+use crate::topics::{TopicDescription, TopicSpec};
+use crate::{Journal, Watermarks};
+
+/// The log in this process. The directory is let go when this and everything made from it is dropped; what was handed
+/// in is written before.
+#[derive(Debug)]
+pub struct EmbeddedJournal {
+    log: Arc<Log>,
+    writes: Arc<Writes>,
+}
+
+impl EmbeddedJournal {
+    /// Opens a log, or makes it. Everything that was ever acknowledged is there.
+    ///
+    /// # Errors
+    /// `Locked` where it is open already, `Unavailable` where it cannot be read.
+    pub fn open(config: EmbeddedConfig) -> Result<Arc<Self>, OpenError> {
+        let directory = config.directory.display().to_string();
+        let failed = |detail: String| OpenError::Unavailable { directory: directory.clone(), detail };
+        let store = Store::open(&config)?;
+        let log = Arc::new(Log::open(store, &config).map_err(|error| failed(error.to_string()))?);
+        let writer = Writer::new(log.clone(), config.tail_bytes);
+        let writes = Writes::start(writer, config.write_in).map_err(|error| failed(error.to_string()))?;
+        Ok(Arc::new(Self { log, writes: Arc::new(writes) }))
+    }
+
+    /// Ends a topic with its records and commits. One of the same name made later has another id.
+    ///
+    /// # Errors
+    /// `Unknown`, or `Unavailable`.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), JournalError> {
+        let (log, name) = (self.log.clone(), name.to_owned());
+        self.writes.order(move |_| log.delete(&name, &[])).await
+    }
+
+    /// Cuts a partition's beginning, as Kafka's `DeleteRecords` does: it starts at `start` from now on, at most at its end.
+    ///
+    /// # Errors
+    /// `Unknown`, or `Unavailable`.
+    pub async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError> {
+        let (log, partition) = (self.log.clone(), self.log.partition(partition)?);
+        self.writes.order(move |_| partition.cut(&log.store, start)).await
+    }
+
+    /// Applies retention and compaction now. They are applied every few seconds anyway.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn clean(&self) -> Result<(), JournalError> {
+        self.writes
+            .order(|writer| {
+                writer.clean();
+                Ok(())
+            })
+            .await
+    }
+
+    async fn read_when_grown(
+        &self,
+        partition: &Partition,
+        from: u64,
+        limits: ReadLimits,
+    ) -> Result<ReadPage, ReadError> {
+        let wake = Arc::new(Notify::new());
+        partition.listeners.add(&wake);
+        loop {
+            let page = self.log.page(partition, from, limits).await?;
+            if page.next != from {
+                return Ok(page);
+            }
+            wake.notified().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for EmbeddedJournal {
+    async fn cluster_id(&self) -> Result<String, JournalError> {
+        Ok(self.log.cluster_id.clone())
+    }
+
+    async fn topic(&self, name: &str) -> Result<Option<TopicDescription>, JournalError> {
+        Ok(self.log.topic(name).map(|topic| topic.description()))
+    }
+
+    async fn create_topic(&self, spec: &TopicSpec) -> Result<(), JournalError> {
+        let (log, spec) = (self.log.clone(), spec.clone());
+        self.writes.order(move |_| log.create(&spec)).await
+    }
+
+    async fn configure_topic(&self, name: &str, config: &[(String, String)]) -> Result<(), JournalError> {
+        let (log, name, config) = (self.log.clone(), name.to_owned(), config.to_vec());
+        self.writes.order(move |_| log.configure(&name, &config)).await
+    }
+
+    async fn watermarks(&self, partition: &TopicPartition) -> Result<Watermarks, JournalError> {
+        let unknown = || JournalError::Unknown { what: partition.to_string() };
+        self.log.partition(partition)?.watermarks().ok_or_else(unknown)
+    }
+
+    async fn offset_for_time(&self, partition: &TopicPartition, time: Timestamp) -> Result<u64, JournalError> {
+        match self.log.partition(partition)?.look_up_time(time)? {
+            Lookup::Ready(offset) => Ok(offset),
+            Lookup::Cold(read) => self.log.on_disk(move || read.offset_for_time(time)).await,
+        }
+    }
+
+    fn appender(&self, settings: AppenderSettings) -> Result<Arc<dyn Appender>, JournalError> {
+        Ok(Arc::new(EmbeddedAppender::new(self.log.clone(), self.writes.clone(), settings)))
+    }
+
+    async fn read(&self, partition: &TopicPartition, from: u64, limits: ReadLimits) -> Result<ReadPage, ReadError> {
+        let partition = self.log.partition(partition)?;
+        let page = self.log.page(&partition, from, limits).await?;
+        if page.next != from || limits.wait.is_zero() {
+            return Ok(page);
+        }
+        let grown = self.read_when_grown(&partition, from, limits);
+        tokio::time::timeout(limits.wait, grown).await.unwrap_or(Ok(page))
+    }
+
+    fn follow(&self, settings: FollowSettings) -> Result<Box<dyn Follower>, JournalError> {
+        Ok(Box::new(EmbeddedFollower::new(self.log.clone(), &settings)))
+    }
+
+    fn join(&self, settings: GroupSettings) -> Result<Box<dyn GroupMember>, JournalError> {
+        Err(JournalError::Refused { detail: format!("group {} cannot be joined yet", settings.group) })
+    }
+}

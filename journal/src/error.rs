@@ -71,6 +71,14 @@ pub enum CommitError {
     /// The ownership has ended.
     #[error("the partition is no longer owned")]
     NotOwned,
+    /// The metadata beside the offset is over its limit; the same commit never succeeds.
+    #[error("the commit's metadata has {size} bytes, more than {limit}")]
+    MetadataTooLarge {
+        /// Its bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The log does not answer now.
     #[error("the commit was not taken: {detail}")]
     Unavailable {
@@ -118,6 +126,25 @@ pub enum RegisterError {
     },
 }
 
+/// The embedded log was not opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open, or this one already has.
+    #[error("{directory} is in use: one process at a time may open it")]
+    Locked {
+        /// The directory.
+        directory: String,
+    },
+    /// The directory cannot be made, read or written.
+    #[error("{directory} cannot be opened: {detail}")]
+    Unavailable {
+        /// The directory.
+        directory: String,
+        /// The store's words.
+        detail: String,
+    },
+}
+
 impl JournalError {
     /// Whether the same call may succeed later.
     #[must_use]
@@ -136,6 +163,17 @@ impl AppendError {
         match self {
             Self::QueueFull | Self::NotAcknowledged { .. } => true,
             Self::TooLarge { .. } | Self::Fatal { .. } => false,
+        }
+    }
+}
+
+impl CommitError {
+    /// Whether the same commit may succeed later, while the partition is owned.
+    #[must_use]
+    pub const fn retry(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::NotOwned | Self::MetadataTooLarge { .. } => false,
         }
     }
 }

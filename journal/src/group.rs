@@ -1,5 +1,6 @@
 //! A consumer group: its rebalances are events in the member's loop, and commits go only for what is owned now.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,9 +65,8 @@ pub enum GroupEvent {
 }
 
 /// Held while partitions are being revoked. Dropping it lets the rebalance go on.
-#[derive(Debug)]
 pub struct LetGo {
-    _release: Option<oneshot::Sender<()>>,
+    release: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl LetGo {
@@ -74,16 +74,39 @@ impl LetGo {
     #[must_use]
     pub fn pair() -> (Self, oneshot::Receiver<()>) {
         let (tx, rx) = oneshot::channel();
-        (Self { _release: Some(tx) }, rx)
+        (Self::calling(move || drop(tx)), rx)
+    }
+
+    /// A guard that calls `release` when it is dropped.
+    #[must_use]
+    pub fn calling(release: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self { release: Some(Box::new(release)) }
     }
 }
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        if let Some(release) = self.release.take() {
+            release();
+        }
+    }
+}
+
+impl fmt::Debug for LetGo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LetGo")
+    }
+}
+
+/// Bytes of metadata that a commit may carry; more is `MetadataTooLarge` (Kafka's `offset.metadata.max.bytes`).
+pub const METADATA_BYTES: usize = 4096;
 
 /// What stands committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
     /// The next offset to process.
     pub offset: u64,
-    /// The metadata beside it, at most 4,096 bytes.
+    /// The metadata beside it, at most [`METADATA_BYTES`].
     pub metadata: String,
 }
 
@@ -99,7 +122,7 @@ pub trait Committer: Send + Sync + std::fmt::Debug {
     /// Commits, and answers when the log has it. One at a time for each member, under the lock that a revoke takes.
     ///
     /// # Errors
-    /// `NotOwned` where this ownership has ended (never retry); `Unavailable` (retry while owned).
+    /// `NotOwned` where this ownership has ended, `MetadataTooLarge` (never retry either); `Unavailable` (retry while owned).
     async fn commit(&self, owned: &Owned, committed: Committed) -> Result<(), CommitError>;
 }
 

@@ -23,7 +23,7 @@ use schemas::time::Timestamp;
 use std::sync::Arc;
 
 pub use append::{Ack, Appended, Appender, AppenderSettings, NewRecord};
-pub use error::{AppendError, CommitError, JournalError, LookupError, ReadError, RegisterError};
+pub use error::{AppendError, CommitError, JournalError, LookupError, OpenError, ReadError, RegisterError};
 pub use follow::{FollowSettings, Followed, Follower};
 pub use group::{Committed, Committer, GroupEvent, GroupMember, GroupSettings, LetGo, Owned};
 pub use read::{ReadLimits, ReadPage};

@@ -1,0 +1,169 @@
+//! A record's bytes as they are stored: version, append time, bytes of the partition before it, headers, key, value.
+//!
+//! All numbers are big-endian; a length of [`NONE`] stands for an absent key or value. The key of the store is the offset.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
+use schemas::partition::TopicPartition;
+use schemas::time::Timestamp;
+
+use crate::append::NewRecord;
+use crate::error::JournalError;
+use crate::record::Record;
+
+const VERSION: u8 = 1;
+const NONE: u32 = u32::MAX;
+const FIXED_BYTES: usize = 1 + 8 + 8 + 4 + 4 + 4;
+const HEADER_BYTES: usize = 4 + 4;
+
+/// A record as it was stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// The record.
+    pub record: Record,
+    /// Bytes that the partition had before it.
+    pub position: u64,
+    /// Its own bytes.
+    pub bytes: u64,
+}
+
+/// Bytes that a record takes when stored.
+pub(super) fn stored_bytes(record: &NewRecord) -> usize {
+    let headers: usize = record
+        .headers
+        .iter()
+        .map(|(name, value)| HEADER_BYTES + name.len() + value.as_ref().map_or(0, Bytes::len))
+        .sum();
+    FIXED_BYTES + headers + record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len)
+}
+
+/// The bytes to store.
+pub(super) fn encode(record: &NewRecord, time: Timestamp, position: u64) -> Bytes {
+    let mut out = BytesMut::with_capacity(stored_bytes(record));
+    out.put_u8(VERSION);
+    out.put_i64(time.millis());
+    out.put_u64(position);
+    out.put_u32(length(record.headers.len()));
+    for (name, value) in &record.headers {
+        put(&mut out, Some(name.as_bytes()));
+        put(&mut out, value.as_deref());
+    }
+    put(&mut out, record.key.as_deref());
+    put(&mut out, record.value.as_deref());
+    out.freeze()
+}
+
+/// The record of stored bytes; its parts share their memory.
+///
+/// # Errors
+/// The bytes are no stored record: the files were damaged, or written by a newer version.
+pub(super) fn decode(partition: &TopicPartition, offset: u64, stored: Bytes) -> Result<Stored, JournalError> {
+    let bytes = u64::try_from(stored.len()).unwrap_or(u64::MAX);
+    parse(partition, offset, stored)
+        .ok()
+        .flatten()
+        .map(|(record, position)| Stored { record, position, bytes })
+        .ok_or_else(|| JournalError::Refused {
+            detail: format!("{partition} holds no record at {offset} that can be read"),
+        })
+}
+
+fn parse(partition: &TopicPartition, offset: u64, mut from: Bytes) -> Result<Option<(Record, u64)>, TryGetError> {
+    if from.try_get_u8()? != VERSION {
+        return Ok(None);
+    }
+    let append_time = Timestamp::from_millis(from.try_get_i64()?);
+    let position = from.try_get_u64()?;
+    let count = from.try_get_u32()?;
+    let mut headers = Vec::new();
+    for _ in 0..count {
+        let name = take(&mut from)?.unwrap_or_default();
+        let Ok(name) = String::from_utf8(name.to_vec()) else { return Ok(None) };
+        headers.push((name, take(&mut from)?));
+    }
+    let key = take(&mut from)?;
+    let value = take(&mut from)?;
+    Ok(Some((Record { partition: partition.clone(), offset, append_time, key, value, headers }, position)))
+}
+
+fn put(out: &mut BytesMut, bytes: Option<&[u8]>) {
+    match bytes {
+        None => out.put_u32(NONE),
+        Some(bytes) => {
+            out.put_u32(length(bytes.len()));
+            out.put_slice(bytes);
+        }
+    }
+}
+
+fn take(from: &mut Bytes) -> Result<Option<Bytes>, TryGetError> {
+    let length = from.try_get_u32()?;
+    if length == NONE {
+        return Ok(None);
+    }
+    let requested = usize::try_from(length).unwrap_or(usize::MAX);
+    if requested > from.remaining() {
+        return Err(TryGetError { requested, available: from.remaining() });
+    }
+    Ok(Some(from.split_to(requested)))
+}
+
+fn length(bytes: usize) -> u32 {
+    assert!(bytes <= super::config::RECORD_BYTES, "records are checked against their limit before they are stored");
+    u32::try_from(bytes).unwrap_or(NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes() -> impl Strategy<Value = Option<Bytes>> {
+        proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from))
+    }
+
+    fn stored(record: NewRecord, offset: u64, time: i64, position: u64) -> Stored {
+        let partition = TopicPartition { topic: record.topic.clone(), partition: 3 };
+        let bytes = u64::try_from(stored_bytes(&record)).unwrap();
+        let NewRecord { key, value, headers, .. } = record;
+        let append_time = Timestamp::from_millis(time);
+        Stored { record: Record { partition, offset, append_time, key, value, headers }, position, bytes }
+    }
+
+    proptest! {
+        #[test]
+        fn a_stored_record_is_read_as_it_was_given(
+            key in bytes(), value in bytes(), headers in proptest::collection::vec((".{0,12}", bytes()), 0..5),
+            offset: u64, time: i64, position: u64,
+        ) {
+            let record = NewRecord { topic: "t".into(), partition: None, key, value, headers };
+            let encoded = encode(&record, Timestamp::from_millis(time), position);
+            let wanted = stored(record, offset, time, position);
+            prop_assert_eq!(decode(&wanted.record.partition.clone(), offset, encoded), Ok(wanted));
+        }
+
+        #[test]
+        fn damaged_bytes_are_refused_and_never_a_panic(damaged in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = decode(&TopicPartition::new("t", 0), 0, Bytes::from(damaged));
+        }
+    }
+
+    #[test]
+    fn the_format_stays_as_it_is_on_disks() {
+        let record = NewRecord {
+            topic: "t".into(),
+            partition: None,
+            key: Some(Bytes::from_static(b"k")),
+            value: None,
+            headers: vec![("h".to_owned(), Some(Bytes::new()))],
+        };
+        let golden = [
+            &[1][..],
+            &[0, 0, 1, 79, 188, 205, 46, 7],
+            &[0, 0, 0, 0, 0, 0, 1, 0],
+            &[0, 0, 0, 1, 0, 0, 0, 1, b'h', 0, 0, 0, 0],
+            &[0, 0, 0, 1, b'k', 255, 255, 255, 255],
+        ]
+        .concat();
+        assert_eq!(encode(&record, Timestamp::from_millis(0x014f_bccd_2e07), 256), golden);
+    }
+}
