@@ -7,7 +7,10 @@
 pub mod process;
 pub mod deployment;
 pub mod services;
+pub mod small_registry;
+pub mod collector;
 pub mod kafka;
+pub mod records;
 pub mod client;
 pub mod stream;
 pub mod reader;
