@@ -1,46 +1,31 @@
 //! Catalogues: loaded, checked as a whole, and asked.
+//!
+//! In: sources, claims, channels, types. Out: decisions. What passed the check never changes; nothing here does I/O after
+//! [`Catalogues::load`].
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::avro::AvroSchema;
 use schemas::channel::{Channel, ChannelPattern};
 use schemas::id::{EventType, Label};
+use schemas::limits;
 
-use crate::channel_rule::Refusal;
+use crate::channel_rule::{Asked, ChannelPolicy, ChannelRule, Refusal};
+use crate::check::{self, Compiled};
 use crate::claims::Claims;
+use crate::event_rule::TypePolicy;
+use crate::files::{self, BUNDLE_BYTES, CatalogueSource, CatalogueVersion, Folder};
+use crate::report::{CatalogueErrors, Place, Report};
 
-/// Where a catalogue comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CatalogueSource {
-    /// One that ships in the binary.
-    Shipped(String),
-    /// A directory with `catalogue.yaml` and its schemas.
-    Directory(PathBuf),
-}
-
-/// 64 bits over everything in the catalogues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CatalogueVersion(pub u64);
-
-/// Everything that is wrong, each with file and line.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}", lines.join("\n"))]
-pub struct CatalogueErrors {
-    /// `file:line: what is wrong`.
-    pub lines: Vec<String>,
-}
+/// The name that problems of a bundle as a whole stand under.
+const BUNDLE: &str = "bundle";
 
 /// All catalogues of a deployment, as one policy.
+///
+/// Roles of one name in several catalogues are one role that holds the labels of all. Kinds, types and names are unique.
 #[derive(Debug)]
 pub struct Catalogues {
-    _private: (),
-}
-
-/// The policy of one event type.
-#[derive(Debug)]
-pub struct TypePolicy {
-    _private: (),
+    compiled: Compiled,
+    version: CatalogueVersion,
 }
 
 impl Catalogues {
@@ -49,110 +34,144 @@ impl Catalogues {
     /// # Errors
     /// Everything that is wrong, in all files.
     pub fn load(sources: &[CatalogueSource]) -> Result<Self, CatalogueErrors> {
-        let _ = sources;
-        todo!()
+        let mut report = Report::default();
+        let folders = sources.iter().filter_map(|source| Folder::read(source, &mut report)).collect();
+        Self::check(folders, report)
     }
 
-    /// The names of the catalogues that ship.
+    fn check(folders: Vec<Folder>, mut report: Report) -> Result<Self, CatalogueErrors> {
+        let compiled = check::compile(folders, &mut report);
+        let catalogues = Self { version: files::version_of(&compiled.folders), compiled };
+        let size = catalogues.bundle().len();
+        if size > BUNDLE_BYTES {
+            let place = Place { file: BUNDLE.into(), line: 1 };
+            report.add(&place, format!("all catalogues together have {size} bytes, more than {BUNDLE_BYTES}"));
+        }
+        report.finish()?;
+        Ok(catalogues)
+    }
+
+    /// The same, with another limit for an event as rendered, at most [`limits::EVENT_BYTES_HARD`]. The limit is the deployment's,
+    /// not the catalogue's, so it changes no version; without this call it is [`limits::EVENT_BYTES_DEFAULT`].
+    #[must_use]
+    pub fn with_event_bytes_max(mut self, bytes: usize) -> Self {
+        for policy in self.compiled.types.values_mut() {
+            policy.event_bytes_max = bytes.min(limits::EVENT_BYTES_HARD);
+        }
+        self
+    }
+
+    /// The names of the catalogues that ship, sorted.
     #[must_use]
     pub fn shipped() -> Vec<String> {
-        todo!()
+        files::shipped_names()
     }
 
-    /// All files of these catalogues in one text, from which [`Catalogues::from_bundle`] makes the same again.
+    /// The names of these catalogues, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.compiled.folders.keys().map(String::as_str)
+    }
+
+    /// All files of these catalogues in one text, at most [`BUNDLE_BYTES`], from which [`Catalogues::from_bundle`] makes the same
+    /// again: JSON, texts by file by catalogue.
     #[must_use]
     pub fn bundle(&self) -> Vec<u8> {
-        todo!()
+        let folders = self.compiled.folders.iter();
+        let texts: serde_json::Map<_, _> =
+            folders.map(|(name, folder)| (name.clone(), serde_json::json!(folder.texts()))).collect();
+        serde_json::Value::Object(texts).to_string().into_bytes()
     }
 
-    /// Loads a bundle.
+    /// Loads a bundle. A new build may refuse what an older one took.
     ///
     /// # Errors
     /// It is none, or does not pass the checks.
     pub fn from_bundle(bundle: &[u8]) -> Result<Self, CatalogueErrors> {
-        let _ = bundle;
-        todo!()
+        let mut report = Report::default();
+        let place = Place { file: BUNDLE.into(), line: 1 };
+        let texts: Result<BTreeMap<String, BTreeMap<String, String>>, _> = serde_json::from_slice(bundle);
+        let texts = report.check(&place, texts.map_err(|error| format!("not a bundle: {error}"))).unwrap_or_default();
+        Self::check(texts.into_iter().map(|(name, texts)| Folder::bundled(&name, texts)).collect(), report)
     }
 
-    /// What identifies the policy: the same files, the same version.
+    /// What identifies the policy: the same files, the same version, whatever the directory or the order of the sources.
     #[must_use]
     pub fn version(&self) -> CatalogueVersion {
-        todo!()
+        self.version
     }
 
     /// The domains of all types, sorted: one topic `events.<domain>` each.
     #[must_use]
     pub fn domains(&self) -> Vec<String> {
-        todo!()
+        let domains: BTreeSet<&str> = self.compiled.types.keys().map(EventType::domain).collect();
+        domains.into_iter().map(str::to_owned).collect()
     }
 
-    /// All types.
+    /// All types, sorted.
     pub fn types(&self) -> impl Iterator<Item = &TypePolicy> {
-        std::iter::empty()
+        self.compiled.types.values()
     }
 
     /// The policy of a type.
     #[must_use]
     pub fn event_type(&self, event_type: &EventType) -> Option<&TypePolicy> {
-        let _ = event_type;
-        todo!()
+        self.compiled.types.get(event_type)
     }
 
     /// Whether a kind is declared.
     #[must_use]
     pub fn declares_kind(&self, kind: &str) -> bool {
-        let _ = kind;
-        todo!()
+        self.compiled.channels.contains_key(kind)
     }
 
-    /// Whether the bearer may subscribe.
+    /// Whether the bearer may subscribe: the token must leave room for it, and the catalogue's rule must say yes.
     ///
     /// # Errors
     /// Why not.
     pub fn may_subscribe(&self, claims: &Claims, pattern: &ChannelPattern) -> Result<(), Refusal> {
-        let _ = (claims, pattern);
-        todo!()
+        let policy = self.kind(pattern.kind())?;
+        let room = claims.channels.leaves_subscribe(pattern);
+        self.ask(room, &policy.subscribe, claims, pattern.kind(), pattern.id())
     }
 
-    /// Whether the bearer may publish.
+    /// Whether the bearer may publish: the token must leave room for it, and the catalogue's rule must say yes.
     ///
     /// # Errors
     /// Why not.
     pub fn may_publish(&self, claims: &Claims, channel: &Channel) -> Result<(), Refusal> {
-        let _ = (claims, channel);
-        todo!()
+        let policy = self.kind(channel.kind())?;
+        let room = claims.channels.leaves_publish(channel);
+        self.ask(room, &policy.publish, claims, channel.kind(), channel.id())
+    }
+
+    fn kind(&self, kind: &str) -> Result<&ChannelPolicy, Refusal> {
+        self.compiled.channels.get(kind).ok_or(Refusal::UnknownKind)
+    }
+
+    fn ask(&self, room: bool, rule: &ChannelRule, claims: &Claims, kind: &str, id: &str) -> Result<(), Refusal> {
+        let allowed = room
+            && match rule {
+                ChannelRule::Always => true,
+                ChannelRule::Never => false,
+                ChannelRule::Rule(_) => rule.allows(&Asked { claims, labels: &self.labels_of(claims), kind, id }),
+            };
+        if allowed { Ok(()) } else { Err(Refusal::Forbidden) }
     }
 
     /// The labels that the bearer holds: the token's own and those of their roles.
     #[must_use]
     pub fn labels_of(&self, claims: &Claims) -> BTreeSet<Label> {
-        let _ = claims;
-        todo!()
+        let roles = claims.roles.iter().filter_map(|role| self.compiled.roles.get(role));
+        roles.flatten().chain(&claims.labels).cloned().collect()
     }
 
-    /// Runs the examples; what differs, `file:line: …` each. Empty means that all hold.
+    /// Runs the examples: how many there are, and what differs, `file:line: …` each. None means that all hold.
     #[must_use]
     pub fn run_examples(&self) -> (usize, Vec<String>) {
-        todo!()
-    }
-}
-
-impl TypePolicy {
-    /// The type.
-    #[must_use]
-    pub fn event_type(&self) -> &EventType {
-        todo!()
-    }
-
-    /// Its schema in the catalogue: what payloads are resolved to, and whose labels count.
-    #[must_use]
-    pub fn schema(&self) -> &AvroSchema {
-        todo!()
-    }
-
-    /// The kind of channel that its events go to.
-    #[must_use]
-    pub fn channel_kind(&self) -> &str {
-        todo!()
+        let examples = &self.compiled.examples;
+        let failures = examples.iter().flat_map(|example| {
+            example.run(self).into_iter().map(|difference| format!("{}: {difference}", example.place))
+        });
+        (examples.len(), failures.collect())
     }
 }

@@ -1,18 +1,38 @@
-//! Who may see and say what. Pure: texts and values in, decisions out; the clock and the files are handed in.
+//! Who may see and say what. Pure: texts and values in, decisions out; the clock is handed in, and only the load of a
+//! catalogue from a directory touches a file.
 //!
 //! A [`catalogue`] is the policy of one product. [`claims`] are what a token says of its bearer. Channel rules decide who may
 //! subscribe and publish, event rules how urgent an event is and who gets it, views which fields.
+//!
+//! The way of a catalogue: its files, read as documents, declare things; the check makes them one policy of rules and views,
+//! and the examples try it.
 
 pub mod claims;
 pub mod token;
+
+pub mod report;
+pub mod files;
+mod document;
+mod declaration;
+mod payload_schema;
+mod functions;
+pub mod rule;
+mod value;
+mod check;
+
 pub mod catalogue;
 pub mod channel_rule;
 pub mod event_rule;
-pub mod view;
+mod view;
+mod example;
+
 pub mod map;
 
-pub use catalogue::{CatalogueErrors, CatalogueSource, CatalogueVersion, Catalogues, TypePolicy};
+pub use catalogue::Catalogues;
+pub use channel_rule::Refusal;
 pub use claims::{ChannelGrants, Claims};
-pub use event_rule::{RouteError, Routing};
+pub use event_rule::{RouteError, Routing, TypePolicy};
+pub use files::{CatalogueSource, CatalogueVersion};
 pub use map::{EventMap, MappedEvent};
+pub use report::CatalogueErrors;
 pub use token::{Signer, TokenError, Verifier};
