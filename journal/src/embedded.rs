@@ -2,8 +2,8 @@
 //!
 //! Read in this order: how it is opened (`config`), where bytes stand (`store`, `stored`), what is kept (`cleanup`), a
 //! partition and how it is read and cut (`partition`, `reading`, `cut`), the topics (`log`), the way of an append
-//! (`appender`, `queue`, `writes`, `writer`), and the readers (`fetch`, `follower`). It never leaves the process: one
-//! process at a time opens a directory.
+//! (`appender`, `queue`, `writes`, `writer`), the readers (`fetch`, `follower`), and consumer groups (`assignment`,
+//! `group`, `commits`, `coordinator`, `member`). It never leaves the process: one process at a time opens a directory.
 
 pub mod config;
 mod wake;
@@ -20,6 +20,11 @@ mod writes;
 mod writer;
 mod fetch;
 mod follower;
+mod assignment;
+mod group;
+mod commits;
+mod coordinator;
+mod member;
 
 use std::sync::Arc;
 
@@ -29,10 +34,13 @@ use schemas::time::Timestamp;
 use tokio::sync::Notify;
 
 pub use config::{Clock, Durability, EmbeddedConfig, WriteIn};
+pub use group::TellSeized;
 
 use appender::EmbeddedAppender;
+use coordinator::Coordinator;
 use follower::EmbeddedFollower;
 use log::Log;
+use member::EmbeddedMember;
 use partition::Partition;
 use reading::Lookup;
 use store::Store;
@@ -53,6 +61,7 @@ use crate::{Journal, Watermarks};
 pub struct EmbeddedJournal {
     log: Arc<Log>,
     writes: Arc<Writes>,
+    coordinator: Arc<Coordinator>,
 }
 
 impl EmbeddedJournal {
@@ -65,9 +74,10 @@ impl EmbeddedJournal {
         let failed = |detail: String| OpenError::Unavailable { directory: directory.clone(), detail };
         let store = Store::open(&config)?;
         let log = Arc::new(Log::open(store, &config).map_err(|error| failed(error.to_string()))?);
+        let coordinator = Coordinator::open(log.clone()).map_err(|error| failed(error.to_string()))?;
         let writer = Writer::new(log.clone(), config.tail_bytes);
         let writes = Writes::start(writer, config.write_in).map_err(|error| failed(error.to_string()))?;
-        Ok(Arc::new(Self { log, writes: Arc::new(writes) }))
+        Ok(Arc::new(Self { log, writes: Arc::new(writes), coordinator: Arc::new(coordinator) }))
     }
 
     /// Ends a topic with its records and commits. One of the same name made later has another id.
@@ -75,8 +85,13 @@ impl EmbeddedJournal {
     /// # Errors
     /// `Unknown`, or `Unavailable`.
     pub async fn delete_topic(&self, name: &str) -> Result<(), JournalError> {
-        let (log, name) = (self.log.clone(), name.to_owned());
-        self.writes.order(move |_| log.delete(&name, &[])).await
+        let (log, coordinator, name) = (self.log.clone(), self.coordinator.clone(), name.to_owned());
+        self.writes
+            .order(move |_| {
+                let commits = log.topic(&name).map(|topic| coordinator.commits.forget(&topic.id)).unwrap_or_default();
+                log.delete(&name, &commits)
+            })
+            .await
     }
 
     /// Cuts a partition's beginning, as Kafka's `DeleteRecords` does: it starts at `start` from now on, at most at its end.
@@ -99,6 +114,13 @@ impl EmbeddedJournal {
                 Ok(())
             })
             .await
+    }
+
+    /// Fault injection: takes a partition from the member of `group` that owns it and gives it to another, while its owner hears of it only as
+    /// `tell` says, and until then reads and appends like one that was taken for dead and does not know. Where
+    /// nobody else may own the partition, its owner hears at once. Whether somebody owned it.
+    pub fn seize(&self, group: &str, partition: &TopicPartition, tell: TellSeized) -> bool {
+        self.coordinator.seize(group, partition, tell)
     }
 
     async fn read_when_grown(
@@ -170,6 +192,7 @@ impl Journal for EmbeddedJournal {
     }
 
     fn join(&self, settings: GroupSettings) -> Result<Box<dyn GroupMember>, JournalError> {
-        Err(JournalError::Refused { detail: format!("group {} cannot be joined yet", settings.group) })
+        let (log, coordinator, writes) = (self.log.clone(), self.coordinator.clone(), self.writes.clone());
+        Ok(Box::new(EmbeddedMember::join(log, coordinator, writes, &settings)))
     }
 }

@@ -1,6 +1,6 @@
 //! The topics that exist, and what is remembered of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -94,6 +94,12 @@ impl Log {
     /// Grows with every topic that comes or goes.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// The identities of all topics.
+    pub fn topic_ids(&self) -> BTreeSet<String> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.values().map(|topic| topic.id.0.clone()).collect()
     }
 
     /// A topic, where it exists.
