@@ -3,7 +3,8 @@
 //! Read in this order: how it is opened (`config`), where bytes stand (`store`, `stored`), what is kept (`cleanup`), a
 //! partition and how it is read and cut (`partition`, `reading`, `cut`), the topics (`log`), the way of an append
 //! (`appender`, `queue`, `writes`, `writer`), the readers (`fetch`, `follower`), and consumer groups (`assignment`,
-//! `group`, `commits`, `coordinator`, `member`). It never leaves the process: one process at a time opens a directory.
+//! `group`, `commits`, `coordinator`, `member`), and the schemas beside it all (`registry`). It never leaves the process: one process at a time
+//! opens a directory.
 
 pub mod config;
 mod wake;
@@ -25,6 +26,7 @@ mod group;
 mod commits;
 mod coordinator;
 mod member;
+mod registry;
 
 use std::sync::Arc;
 
@@ -35,6 +37,7 @@ use tokio::sync::Notify;
 
 pub use config::{Clock, Durability, EmbeddedConfig, WriteIn};
 pub use group::TellSeized;
+pub use registry::EmbeddedRegistry;
 
 use appender::EmbeddedAppender;
 use coordinator::Coordinator;
@@ -62,6 +65,7 @@ pub struct EmbeddedJournal {
     log: Arc<Log>,
     writes: Arc<Writes>,
     coordinator: Arc<Coordinator>,
+    registry: Arc<EmbeddedRegistry>,
 }
 
 impl EmbeddedJournal {
@@ -77,7 +81,16 @@ impl EmbeddedJournal {
         let coordinator = Coordinator::open(log.clone()).map_err(|error| failed(error.to_string()))?;
         let writer = Writer::new(log.clone(), config.tail_bytes);
         let writes = Writes::start(writer, config.write_in).map_err(|error| failed(error.to_string()))?;
-        Ok(Arc::new(Self { log, writes: Arc::new(writes), coordinator: Arc::new(coordinator) }))
+        let (coordinator, writes) = (Arc::new(coordinator), Arc::new(writes));
+        let registry = EmbeddedRegistry::open(log.store.clone(), writes.clone());
+        let registry = Arc::new(registry.map_err(|error| failed(error.to_string()))?);
+        Ok(Arc::new(Self { log, writes, coordinator, registry }))
+    }
+
+    /// The schemas that are kept beside the log.
+    #[must_use]
+    pub fn registry(&self) -> Arc<EmbeddedRegistry> {
+        self.registry.clone()
     }
 
     /// Ends a topic with its records and commits. One of the same name made later has another id.

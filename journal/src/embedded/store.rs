@@ -42,6 +42,12 @@ pub(super) struct SegmentName {
     pub base: u64,
 }
 
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
 impl Store {
     /// Opens or makes the database.
     ///
