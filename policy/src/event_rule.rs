@@ -3,11 +3,12 @@
 //! In: an event's attributes and its decoded payload. Out: a [`Routing`]: lane, required labels, expiry, conflation key and
 //! the payload once per view. It is a pure function of the event and the catalogue; a rule that fails refuses the event.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use apache_avro::types::Value as Avro;
 use bytes::{Bytes, BytesMut};
-use cel::{Context, Value};
+use cel::Context;
 use schemas::avro::AvroSchema;
 use schemas::channel::Channel;
 use schemas::delivery::{Delivery, Origin, View};
@@ -210,23 +211,20 @@ impl TypePolicy {
 
 fn lane(rule: &Rule, context: &Context<'_, '_>) -> Result<Lane, RouteError> {
     let failed = |detail: String| RouteError::Rule { rule: "lane", detail };
-    match rule.evaluate(context).map_err(failed)? {
-        Value::String(word) => Lane::parse(&word).map_err(|_| failed("it gives a text that is no lane".to_owned())),
-        other => Err(failed(format!("it gives {}, not a lane", other.type_of()))),
-    }
+    let word = rule.evaluate_text(context).map_err(failed)?;
+    let lane = word.and_then(|word| Lane::parse(&word).ok());
+    lane.ok_or_else(|| failed("it gives what is no lane".to_owned()))
 }
 
 /// Null and the empty text are no key.
 fn conflation_key(rule: &Rule, context: &Context<'_, '_>) -> Result<Option<String>, RouteError> {
     let failed = |detail: String| RouteError::Rule { rule: "conflate", detail };
-    match rule.evaluate(context).map_err(failed)? {
-        Value::Null => Ok(None),
-        Value::String(key) if key.is_empty() => Ok(None),
-        Value::String(key) if key.len() > limits::ATTRIBUTE_BYTES => {
+    let key = rule.evaluate_text(context).map_err(failed)?.filter(|key| !key.is_empty());
+    match key {
+        Some(key) if key.len() > limits::ATTRIBUTE_BYTES => {
             Err(failed(format!("it gives {} bytes, more than {}", key.len(), limits::ATTRIBUTE_BYTES)))
         }
-        Value::String(key) => Ok(Some(key.as_ref().clone())),
-        other => Err(failed(format!("it gives {}, not a text", other.type_of()))),
+        key => Ok(key.map(Arc::unwrap_or_clone)),
     }
 }
 

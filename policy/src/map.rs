@@ -151,7 +151,7 @@ impl DataRule {
         match self {
             Self::Line => Ok(line.clone()),
             Self::Rule(rule) => {
-                let data = rule.evaluate(context).map_err(|error| format!("data failed: {error}"))?;
+                let data = rule.evaluate(context).map_err(|error| format!("data: {error}"))?;
                 data.json().map_err(|_| "data gives what JSON cannot say".to_owned())
             }
         }
@@ -164,18 +164,19 @@ fn name<T, E: std::fmt::Display>(
     key: &str,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<T, String> {
-    match rule.evaluate(context).map_err(|error| format!("{key} failed: {error}"))? {
-        Value::String(text) => parse(&text).map_err(|error| format!("{key}: {error}")),
-        other => Err(format!("{key} gives {}, not a text", other.type_of())),
-    }
+    let text = rule.evaluate_text(context).map_err(|error| format!("{key}: {error}"))?;
+    let text = text.ok_or_else(|| format!("{key} is null"))?;
+    parse(&text).map_err(|error| format!("{key}: {error}"))
 }
 
 /// A timestamp, a text in RFC 3339, or null.
 fn moment(rule: &Rule, context: &Context<'_, '_>) -> Result<Option<Timestamp>, String> {
-    match rule.evaluate(context).map_err(|error| format!("time failed: {error}"))? {
-        Value::Null => Ok(None),
-        Value::Timestamp(at) => Ok(Some(Timestamp::from_millis(at.timestamp_millis()))),
-        Value::String(text) => Timestamp::parse(&text).map(Some).map_err(|error| format!("time: {error}")),
-        other => Err(format!("time gives {}, not a time", other.type_of())),
+    let result = rule.evaluate(context).map_err(|error| format!("time: {error}"))?;
+    if let Value::Timestamp(at) = result {
+        return Ok(Some(Timestamp::from_millis(at.timestamp_millis())));
     }
+    if let Value::String(text) = &result {
+        return Timestamp::parse(text).map(Some).map_err(|error| format!("time: {error}"));
+    }
+    if result == Value::Null { Ok(None) } else { Err(format!("time gives {}, not a time", result.type_of())) }
 }

@@ -127,12 +127,11 @@ impl Verifier {
         if token.len() > TOKEN_BYTES {
             return Err(TokenError::Malformed);
         }
-        let TokenData { header, claims } = jsonwebtoken::decode::<Payload>(token, &self.key, &self.validation())
-            .map_err(|error| match error.kind() {
-                ErrorKind::InvalidSignature => TokenError::Signature,
-                #[allow(clippy::wildcard_enum_match_arm, reason = "a foreign, open enum")]
-                _ => TokenError::Malformed,
-            })?;
+        let decoded = jsonwebtoken::decode::<Payload>(token, &self.key, &self.validation());
+        let TokenData { header, claims } = decoded.map_err(|error| {
+            let wrong_key = matches!(error.kind(), ErrorKind::InvalidSignature);
+            if wrong_key { TokenError::Signature } else { TokenError::Malformed }
+        })?;
         // RFC 7515 section 4.1.11: whoever does not understand a critical parameter must refuse; no other is understood here.
         if header.crit.is_some() {
             return Err(TokenError::Malformed);

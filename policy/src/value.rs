@@ -50,22 +50,14 @@ pub(crate) fn map<'v>(entries: impl IntoIterator<Item = (&'v str, CelValue<'v>)>
 
 /// The fields of a record that are read.
 pub(crate) fn of_record<'v>(record: &'v Avro, read: &Read) -> CelValue<'v> {
-    match record {
-        Avro::Record(fields) => {
-            map(fields.iter().filter(|(name, _)| read.reads(name)).map(|(name, value)| (name.as_str(), of_avro(value))))
-        }
-        other => of_avro(other),
-    }
+    let Avro::Record(fields) = record else { return of_avro(record) };
+    map(fields.iter().filter(|(name, _)| read.reads(name)).map(|(name, value)| (name.as_str(), of_avro(value))))
 }
 
 /// The fields of a JSON object that are read.
 pub(crate) fn of_object<'v>(object: &'v Json, read: &Read) -> CelValue<'v> {
-    match object {
-        Json::Object(fields) => {
-            map(fields.iter().filter(|(name, _)| read.reads(name)).map(|(name, value)| (name.as_str(), of_json(value))))
-        }
-        other => of_json(other),
-    }
+    let Json::Object(fields) = object else { return of_json(object) };
+    map(fields.iter().filter(|(name, _)| read.reads(name)).map(|(name, value)| (name.as_str(), of_json(value))))
 }
 
 fn of_avro(value: &Avro) -> CelValue<'_> {
