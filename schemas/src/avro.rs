@@ -1,4 +1,21 @@
 //! Avro ⇄ plain JSON: bounded decoding of untrusted values, JSON by schema, and views by field labels.
+//!
+//! Schemas' texts, bodies and JSON enter; values, bodies and JSON leave. The parser is apache-avro's; decoding is our own,
+//! because its decoder takes a cut value for nulls and follows a recursive schema until the stack ends. No error holds a
+//! payload.
+
+mod budget;
+mod shape;
+mod compile;
+mod decode;
+mod resolve;
+mod promote;
+mod encode;
+mod from_json;
+mod scalar;
+mod write_json;
+mod decimal;
+mod moment;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,13 +23,17 @@ use std::sync::Arc;
 use apache_avro::types::Value;
 
 use crate::id::Label;
+use crate::limits;
 
-/// A parsed schema with the text that it was parsed from (field properties such as `labels` kept).
+use budget::Budget;
+use shape::Shape;
+
+/// A parsed schema with the text that it was parsed from (field properties such as `labels` kept). Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AvroSchema {
     text: Arc<str>,
     parsed: Arc<apache_avro::Schema>,
-    recursive: bool,
+    shape: Arc<Shape>,
 }
 
 /// The text is no Avro schema that Tidegate takes.
@@ -39,8 +60,16 @@ pub enum DecodeError {
         detail: String,
     },
     /// Nested deeper than the limit.
-    #[error("the value is nested deeper than {limit}", limit = crate::limits::VALUE_DEPTH)]
+    #[error("the value is nested deeper than {limit}", limit = limits::VALUE_DEPTH)]
     TooDeep,
+}
+
+/// The value is not of the schema that it is to be encoded by.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the value is not of the schema: {detail}")]
+pub struct EncodeError {
+    /// Where, and what was expected; never holds the value.
+    pub detail: String,
 }
 
 /// One place where JSON does not fit a schema.
@@ -56,10 +85,11 @@ impl AvroSchema {
     /// Parses a schema; its own JSON may be nested at most as deep as a value.
     ///
     /// # Errors
-    /// It is no Avro schema.
+    /// It is no Avro schema, or over a limit, or a property `labels` is no list of labels.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
-        let _ = text;
-        todo!()
+        let parsed = compile::parse(text)?;
+        let shape = compile::compile(&parsed)?;
+        Ok(Self { text: Arc::from(text), parsed: Arc::new(parsed), shape: Arc::new(shape) })
     }
 
     /// The text that it was parsed from.
@@ -77,53 +107,89 @@ impl AvroSchema {
     /// Whether a record of it can hold itself.
     #[must_use]
     pub fn is_recursive(&self) -> bool {
-        self.recursive
+        self.shape.recursive
     }
 
     /// The full name of the record, e.g. `wiki.Edit`; none where it is no named type.
     #[must_use]
     pub fn full_name(&self) -> Option<String> {
-        todo!()
+        self.parsed.name().map(|name| name.fullname(None))
     }
 
     /// Every label that some field of the schema carries (property `labels`), nested ones included.
     #[must_use]
     pub fn labels(&self) -> BTreeSet<Label> {
-        todo!()
+        self.shape.records().flat_map(|record| &record.fields).flat_map(|field| &field.labels).cloned().collect()
     }
 
     /// Decodes a bare body written with `writer` and resolves it to this schema. Bounded in depth and allocation.
     ///
+    /// Resolution is Avro's; besides, timestamps of different units are converted. A value of this schema has its fields
+    /// in the schema's order. The logical types `duration` and `big-decimal` are read as the bytes that they are.
+    ///
     /// # Errors
     /// [`DecodeError`]; trailing bytes are undecodable, too.
     pub fn decode(&self, writer: &AvroSchema, body: &[u8]) -> Result<Value, DecodeError> {
-        let _ = (writer, body);
-        todo!()
+        let mut budget = Budget::of_one_value();
+        let value = decode::decode(&writer.shape, body, &mut budget)?;
+        if writer.text == self.text {
+            return Ok(value);
+        }
+        resolve::resolve(value, &writer.shape, &self.shape, &mut budget)
     }
 
-    /// Encodes a value of this schema as a bare body.
+    /// Encodes a value of this schema, as [`AvroSchema::decode`] and [`AvroSchema::from_json`] make it, as a bare body.
     ///
     /// # Errors
     /// The value is not of this schema.
-    pub fn encode(&self, value: &Value) -> Result<Vec<u8>, DecodeError> {
-        let _ = value;
-        todo!()
+    pub fn encode(&self, value: &Value) -> Result<Vec<u8>, EncodeError> {
+        encode::encode(&self.shape, value)
     }
 
     /// Plain JSON → value, by this schema: no union tags; absent fields take their defaults (null where the union allows
     /// it); RFC 3339 or milliseconds for timestamps; base64 for bytes; unknown fields are mismatches.
     ///
+    /// Whatever is accepted can be encoded, and decoded within the limits.
+    ///
     /// # Errors
     /// Every mismatch, at most 32.
     pub fn from_json(&self, json: &serde_json::Value) -> Result<Value, Vec<Mismatch>> {
-        let _ = json;
-        todo!()
+        from_json::payload(&self.shape, json)
     }
 
     /// Writes a value of this schema as one line of plain JSON with only the fields all of whose labels are in `held`
     /// (a field without labels is for everyone); a withheld field is absent.
+    ///
+    /// The same value gives the same bytes: fields in the schema's order, keys of maps sorted. What is not of the schema is null.
     pub fn write_json(&self, value: &Value, held: &BTreeSet<Label>, out: &mut Vec<u8>) {
-        let _ = (value, held, out);
-        todo!()
+        write_json::write(&self.shape, value, held, out);
     }
 }
+
+impl SchemaError {
+    fn of(detail: impl std::fmt::Display) -> Self {
+        Self { detail: detail.to_string() }
+    }
+}
+
+impl DecodeError {
+    fn undecodable(detail: impl std::fmt::Display) -> Self {
+        Self::Undecodable { detail: detail.to_string() }
+    }
+
+    fn mismatch(detail: impl std::fmt::Display) -> Self {
+        Self::TypeMismatch { detail: detail.to_string() }
+    }
+
+    /// The same error, said of a field of what it was said of.
+    fn within(self, field: &str) -> Self {
+        match self {
+            Self::Undecodable { detail } => Self::undecodable(format_args!("{field}: {detail}")),
+            Self::TypeMismatch { detail } => Self::mismatch(format_args!("{field}: {detail}")),
+            Self::TooDeep => Self::TooDeep,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

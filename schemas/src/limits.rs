@@ -18,10 +18,19 @@ pub const CHANNELS_PER_CONNECTION: usize = 64;
 pub const ATTRIBUTE_BYTES: usize = 1024;
 /// A tenant's name.
 pub const TENANT_BYTES: usize = 64;
-/// Nesting of a decoded value; deeper is `undecodable`.
+/// Records, arrays and maps in one another in a value, and nesting of a schema's JSON; a deeper value is `undecodable`, a
+/// deeper schema is refused.
 pub const VALUE_DEPTH: usize = 64;
-/// What one Avro value may make the decoder allocate.
+/// What one Avro value may take of memory once decoded; more is `undecodable`.
 pub const DECODE_BYTES: usize = 16 * 1024 * 1024;
+/// A schema's text; a longer one is refused.
+pub const SCHEMA_BYTES: usize = 256 * 1024;
+/// Objects in the defaults of a schema; more are refused, because defaults of records in one another multiply.
+pub const SCHEMA_DEFAULT_OBJECTS: usize = 16;
+/// Digits of a decimal, as many as 128 bits hold; a schema with more is refused.
+pub const DECIMAL_DIGITS: usize = 38;
+/// Mismatches that are listed of one payload; further ones are not looked at.
+pub const MISMATCHES: usize = 32;
 /// Delivery partitions over all lanes: lanes × N.
 pub const DELIVERY_PARTITIONS: usize = 60;
 /// Channels that one event may be for.

@@ -109,22 +109,28 @@ impl<'a> WireReader<'a> {
         }
     }
 
-    /// The blocks of an array or a map: `each` is called once for every item, and reads it.
+    /// How many items the next block of an array or a map has; 0 ends it.
     ///
-    /// The counts are not believed: items that take no bytes must be bounded by `each`.
+    /// The count is not believed: whoever reads the items bounds those that take no bytes.
+    pub(crate) fn block(&mut self) -> Result<u64, WireError> {
+        let count = self.long()?;
+        if count < 0 {
+            self.offset()?; // the block's bytes, for readers that skip it
+        }
+        Ok(count.unsigned_abs())
+    }
+
+    /// All blocks of an array or a map: `each` is called once for every item, and reads at least a byte of it.
     pub(crate) fn items<E: From<WireError>>(
         &mut self,
         mut each: impl FnMut(&mut Self) -> Result<(), E>,
     ) -> Result<(), E> {
         loop {
-            let count = self.long()?;
+            let count = self.block()?;
             if count == 0 {
                 return Ok(());
             }
-            if count < 0 {
-                self.offset()?; // the block's bytes, for readers that skip it
-            }
-            for _ in 0..count.unsigned_abs() {
+            for _ in 0..count {
                 each(self)?;
             }
         }

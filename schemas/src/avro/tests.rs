@@ -1,0 +1,3 @@
+//! What Avro ⇄ JSON promises, by theme.
+
+mod wikipedia;
