@@ -1,1 +1,153 @@
-//! stub
+//! The router: from the journal's source topics into the delivery lanes, exactly once as readers see it.
+//!
+//! The way of an event, in the order of the modules: the partition that it stands in is claimed (`claim`), its record is pulled
+//! and pushed by the `session`, taken by the partition's `ownership`, decoded with a schema of the `schema_cache`, perhaps parked,
+//! recognised as a repeat or not (`dedupe`), planned (`plan`, a pure function), delivered or dead-lettered, and when everything
+//! before it has landed, too, it is committed (`progress`, `commit`, `metadata`). The rules are design 3.2 and 3.4; each is named
+//! where it is kept. Nothing here knows a reader, and no payload is ever logged.
+
+mod config;
+mod error;
+mod metrics;
+mod world;
+mod frames;
+mod claim;
+mod session;
+mod ownership;
+mod attempt;
+mod decode;
+mod schema_cache;
+mod parking;
+mod dedupe;
+mod plan;
+mod trace;
+mod outbox;
+mod deliver;
+mod dead;
+mod progress;
+mod commit;
+mod metadata;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::topics::DeliveryLog;
+use journal::{Journal, Registry, TopicNames};
+use policy::Catalogues;
+use schemas::readiness::Readiness;
+use schemas::time::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+pub use config::RouterConfig;
+pub use error::RouterError;
+
+use dedupe::IdentityKey;
+use frames::{Frames, FramesError};
+use session::{Session, SessionParts, Status};
+use world::World;
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Between two tries to reach the registry or the log at the start.
+const START_PAUSE: Duration = Duration::from_secs(1);
+
+/// The world that a router is handed.
+#[derive(Clone)]
+pub struct RouterDeps {
+    /// The log.
+    pub journal: Arc<dyn Journal>,
+    /// Writers' schemas.
+    pub registry: Arc<dyn Registry>,
+    /// Policy.
+    pub catalogues: Arc<Catalogues>,
+    /// Names of topics.
+    pub names: TopicNames,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// One router: one member of the group. Any number of them share the source partitions.
+pub struct Router {
+    config: RouterConfig,
+    deps: RouterDeps,
+    status: Status,
+}
+
+impl Router {
+    /// A router that does nothing yet.
+    #[must_use]
+    pub fn new(config: RouterConfig, deps: RouterDeps) -> Self {
+        metrics::describe();
+        Self { config, deps, status: Status::new() }
+    }
+
+    /// Routes until `shutdown`: then takes no more, waits for what is in flight within `flush`, commits and leaves the group. The
+    /// topics must exist.
+    ///
+    /// # Errors
+    /// Somebody has to act before it may go on; said aloud already. Trouble with the log or the registry is none: it is waited for.
+    ///
+    /// # Cancel safety
+    /// Dropping the future is like a crash: nothing is lost or repeated, and the next owner reads back.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), RouterError> {
+        let Some(world) = shutdown.run_until_cancelled(self.world()).await else { return Ok(()) };
+        let session = Session::join(SessionParts {
+            world: Arc::new(world?),
+            journal: self.deps.journal.clone(),
+            registry: self.deps.registry.clone(),
+            clock: self.deps.clock.clone(),
+            status: self.status.clone(),
+        })?;
+        session.run(shutdown).await
+    }
+
+    /// Whether it routes what the group has given it, and whether the log and the registry answer.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.status.readiness()
+    }
+
+    async fn world(&self) -> Result<World, RouterError> {
+        let RouterDeps { catalogues, names, .. } = &self.deps;
+        let log = self.delivery_log().await?;
+        Ok(World {
+            config: self.config.clone(),
+            dlq: names.dlq().into(),
+            claims: names.claims().into(),
+            names: names.clone(),
+            frames: self.frames().await?,
+            catalogues: catalogues.clone(),
+            partitions_per_lane: log.partitions,
+            identities: IdentityKey::random(),
+        })
+    }
+
+    async fn delivery_log(&self) -> Result<DeliveryLog, RouterError> {
+        loop {
+            match DeliveryLog::read(&*self.deps.journal, &self.deps.names).await {
+                Ok(log) => return Ok(log),
+                Err(error) if error.retry() => self.status.trouble(&error.to_string()),
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(START_PAUSE).await;
+        }
+    }
+
+    async fn frames(&self) -> Result<Frames, RouterError> {
+        loop {
+            match Frames::register(&*self.deps.registry).await {
+                Ok(frames) => {
+                    self.status.registry(false);
+                    return Ok(frames);
+                }
+                Err(FramesError::Retry(detail)) => {
+                    tracing::warn!(detail, "the registry does not answer");
+                    self.status.registry(true);
+                }
+                Err(FramesError::Stop(error)) => return Err(error),
+            }
+            tokio::time::sleep(START_PAUSE).await;
+        }
+    }
+}

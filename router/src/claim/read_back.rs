@@ -1,0 +1,195 @@
+//! Step 3 of a claim: the lanes, read as a reader reads them, up to the own claim.
+//!
+//! Noted are the origins and ids of the deliveries that a reader keeps, and of no others (NoteKept), with the floors that hold
+//! where the reading begins (NoteFloor). Origins count from the low on and beyond the commit only; ids from further back, for the
+//! dedupe window (DedupeKept).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use journal::claims::{ClaimIndex, Judged};
+use journal::{ReadError, ReadLimits, Record};
+use policy::Catalogues;
+use schemas::delivery::Delivery;
+use schemas::partition::{DeliveryPartition, TopicPartition};
+use schemas::time::Timestamp;
+
+use super::{ClaimWorld, Claimed};
+use crate::dedupe::{Identity, Seen, Window};
+use crate::error::ClaimError;
+use crate::metrics;
+use crate::ownership::Opened;
+use crate::progress::{LaneStart, Place};
+use crate::world::World;
+
+/// Bounds of one page.
+const PAGE: ReadLimits = ReadLimits { records: 2_000, bytes: 4 * 1024 * 1024, wait: Duration::from_secs(1) };
+/// Beyond the dedupe window: what lies between the append time of a record and that of its delivery.
+const DELIVERY_LAG_MAX: Duration = Duration::from_secs(60);
+/// So many pages in a row may bring nothing before the log counts as not answering.
+const EMPTY_PAGES_MAX: usize = 10;
+
+/// What stands in the lanes of one source partition.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// By delivery partition: noted deliveries in order.
+    noted: BTreeMap<usize, Vec<Noted>>,
+    /// Delivered before the commit.
+    past: Vec<(Identity, Seen)>,
+}
+
+#[derive(Debug)]
+struct Noted {
+    place: Place,
+    index: u32,
+    identity: Identity,
+    time: Timestamp,
+}
+
+type Bases<'a> = HashMap<&'a TopicPartition, &'a Claimed>;
+
+impl ClaimWorld {
+    /// Reads every delivery partition from the lowest low, or from where the dedupe window begins, up to the own claim.
+    pub(super) async fn read_back(
+        &self,
+        claimed: &[Claimed],
+        places: &[u64],
+        index: &ClaimIndex,
+    ) -> Result<HashMap<TopicPartition, Found>, ClaimError> {
+        let bases: Bases<'_> = claimed.iter().map(|one| (one.partition(), one)).collect();
+        let lanes = self.world.lanes().zip(places.iter().copied());
+        let reads: Vec<_> = lanes.map(|(lane, own)| self.read_lane(&bases, lane, own, index).boxed()).collect();
+        let mut reads = stream::iter(reads).buffered(self.world.config.read_back_partitions.max(1));
+        let mut all: HashMap<TopicPartition, Found> = HashMap::new();
+        while let Some(found) = reads.try_next().await? {
+            for (partition, part) in found {
+                all.entry(partition).or_default().join(part, self.world.config.dedupe_entries_max);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn read_lane(
+        &self,
+        bases: &Bases<'_>,
+        lane: DeliveryPartition,
+        own: u64,
+        index: &ClaimIndex,
+    ) -> Result<HashMap<TopicPartition, Found>, ClaimError> {
+        let partition = self.world.names.delivery_partition(lane);
+        let at = lane.index(self.world.partitions_per_lane);
+        let mut next = self.read_back_start(bases, &partition, at).await?;
+        let mut floors = index.floors_at(&*self.journal, lane, next).await?;
+        let (mut found, mut empty) = (HashMap::new(), 0);
+        while next < own {
+            let page = match self.journal.read(&partition, next, PAGE).await {
+                Ok(page) => page,
+                // Retention goes on while this reads: the floors are those of the new start.
+                Err(ReadError::OutOfRange { start, .. }) if start > next => {
+                    next = start;
+                    floors = index.floors_at(&*self.journal, lane, next).await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            metrics::read_back(page.records.len());
+            for record in page.records.iter().filter(|record| record.offset < own) {
+                if let Judged::Kept(delivery) = floors.judge(record) {
+                    self.note(bases, at, record, &delivery, &mut found);
+                }
+            }
+            empty = if page.next > next { 0 } else { empty + 1 };
+            if empty == EMPTY_PAGES_MAX {
+                return Err(ClaimError::Retry(format!(
+                    "{partition} gives no record at {next}, below the claim at {own}"
+                )));
+            }
+            next = page.next;
+        }
+        Ok(found)
+    }
+
+    /// The lowest offset that matters to some claimed partition, and is still in the log.
+    async fn read_back_start(
+        &self,
+        bases: &Bases<'_>,
+        partition: &TopicPartition,
+        lane: usize,
+    ) -> Result<u64, ClaimError> {
+        let lows = bases.values().filter_map(|one| one.base.metadata.lows.get(lane).copied());
+        let low = lows.min().unwrap_or(0);
+        let oldest = bases.values().map(|one| one.base.first_uncommitted).min().unwrap_or(self.now);
+        let since = oldest.minus(self.world.config.dedupe_window).minus(DELIVERY_LAG_MAX);
+        let by_time = self.journal.offset_for_time(partition, since).await?;
+        let start = self.journal.watermarks(partition).await?.low;
+        Ok(low.min(by_time).max(start))
+    }
+
+    fn note(
+        &self,
+        bases: &Bases<'_>,
+        lane: usize,
+        record: &Record,
+        delivery: &Delivery,
+        found: &mut HashMap<TopicPartition, Found>,
+    ) {
+        let origin = &delivery.origin;
+        let Some(one) = bases.get(&origin.partition) else { return };
+        let identity = self.world.identities.of_delivery(delivery);
+        let low = one.base.metadata.lows.get(lane).copied().unwrap_or(0);
+        let found = found.entry(origin.partition.clone()).or_default();
+        if origin.offset >= one.base.offset && record.offset >= low {
+            let place = Place { at: record.offset, origin: origin.offset };
+            let time = delivery.accepted_time;
+            found.noted.entry(lane).or_default().push(Noted { place, index: origin.index, identity, time });
+        } else if delivery.accepted_time >= one.base.first_uncommitted.minus(self.world.config.dedupe_window) {
+            let seen = Seen { offset: origin.offset, time: delivery.accepted_time };
+            found.remember(identity, seen, self.world.config.dedupe_entries_max);
+        }
+    }
+}
+
+impl Found {
+    /// The ownership that follows.
+    pub(super) fn open(self, one: Claimed, planning: Arc<Catalogues>, places: &[u64], world: &World) -> Opened {
+        let config = &world.config;
+        let mut window = Window::new(config.dedupe_window, config.dedupe_entries_max);
+        let mut past = self.past;
+        past.sort_by_key(|(_, seen)| (seen.time, seen.offset));
+        past.into_iter().for_each(|(identity, seen)| window.remember(identity, seen));
+        let mut noted: BTreeMap<u64, u64> = BTreeMap::new();
+        for delivery in self.noted.values().flatten() {
+            *noted.entry(delivery.place.origin).or_default() |= 1u64.checked_shl(delivery.index).unwrap_or(0);
+            window.note(delivery.identity, Seen { offset: delivery.place.origin, time: delivery.time });
+        }
+        let lane = |(lane, claim): (usize, &u64)| LaneStart {
+            claim: *claim,
+            noted: self.noted.get(&lane).map(|all| all.iter().map(|one| one.place).collect()).unwrap_or_default(),
+        };
+        let lanes = places.iter().enumerate().map(lane).collect();
+        let standing = one.standing();
+        Opened { owned: one.owned, epoch: one.epoch, standing, planning, lanes, noted, window }
+    }
+
+    fn join(&mut self, other: Self, past_max: usize) {
+        self.noted.extend(other.noted);
+        self.past.extend(other.past);
+        self.bound(past_max);
+    }
+
+    fn remember(&mut self, identity: Identity, seen: Seen, past_max: usize) {
+        self.past.push((identity, seen));
+        self.bound(past_max);
+    }
+
+    /// Of more than twice as many as are ever kept, only the newest are held.
+    fn bound(&mut self, past_max: usize) {
+        if self.past.len() > past_max.saturating_mul(2) {
+            self.past.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.time));
+            self.past.truncate(past_max);
+        }
+    }
+}

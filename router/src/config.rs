@@ -1,0 +1,128 @@
+//! What a router can be told, each bound by name, and what happens at it.
+
+use std::time::Duration;
+
+use journal::{AppenderSettings, GroupSettings};
+use serde::{Deserialize, Serialize};
+
+/// The router's settings. In a file, durations are in milliseconds and end in `_ms`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouterConfig {
+    /// A name that survives a restart; a router that comes back with it takes its partitions again without waiting for the
+    /// session to end. Two routers never share one.
+    pub instance: Option<String>,
+    /// After so long without a sign of life another router takes over.
+    #[serde(rename = "session_ms", with = "millis")]
+    pub session: Duration,
+    /// How long a revoke may take before the partitions go anyway.
+    #[serde(rename = "revoke_wait_ms", with = "millis")]
+    pub revoke_wait: Duration,
+    /// How long a router that stops, or gives a partition away, waits for what is in flight; then it commits what it has.
+    #[serde(rename = "flush_ms", with = "millis")]
+    pub flush: Duration,
+    /// A source partition commits at most so often.
+    #[serde(rename = "commit_interval_ms", with = "millis")]
+    pub commit_interval: Duration,
+    /// Records of a source partition handled ahead of its first open one; at it the partition takes no more.
+    pub ahead_records_max: usize,
+    /// Records of a source partition in flight to the lanes; at it the partition takes no more.
+    pub inflight_records_max: usize,
+    /// Records of a source partition read and not yet handled; at it fetching rests until half are handled.
+    pub inbox_records_max: usize,
+    /// Records that the member may hold unread, over all source partitions.
+    pub pull_queue_records: usize,
+    /// Bytes that the member may hold unread, over all source partitions.
+    pub pull_queue_bytes: usize,
+    /// Records that may wait for their acknowledgement, over all lanes; at it nothing is handed in until some are acknowledged.
+    pub append_queue_records: usize,
+    /// Bytes that may wait for their acknowledgement, over all lanes.
+    pub append_queue_bytes: usize,
+    /// How long a batch may wait to fill.
+    #[serde(rename = "append_linger_ms", with = "millis")]
+    pub append_linger: Duration,
+    /// A record whose id was delivered within this window is a repeat.
+    #[serde(rename = "dedupe_window_ms", with = "millis")]
+    pub dedupe_window: Duration,
+    /// Ids remembered for a source partition; at it the oldest are forgotten, so the window gets shorter, and that is counted.
+    pub dedupe_entries_max: usize,
+    /// Records of a source partition parked while the registry does not answer; at it the partition waits.
+    pub parked_records_max: usize,
+    /// Bytes of a source partition parked while the registry does not answer; at it the partition waits.
+    pub parked_bytes_max: usize,
+    /// How long a schema that the registry does not know is asked for again before its records go to the DLQ.
+    #[serde(rename = "unknown_schema_retry_ms", with = "millis")]
+    pub unknown_schema_retry: Duration,
+    /// A first uncommitted record that was met and not passed so often goes to the DLQ undecoded.
+    pub crashes_max: u32,
+    /// Lanes' partitions read at once while a claim reads back.
+    pub read_back_partitions: usize,
+}
+
+impl Default for RouterConfig {
+    fn default() -> Self {
+        Self {
+            instance: None,
+            session: Duration::from_secs(10),
+            revoke_wait: Duration::from_secs(10),
+            flush: Duration::from_secs(5),
+            commit_interval: Duration::from_millis(200),
+            ahead_records_max: 10_000,
+            inflight_records_max: 2_000,
+            inbox_records_max: 2_000,
+            pull_queue_records: 20_000,
+            pull_queue_bytes: 16 * 1024 * 1024,
+            append_queue_records: 100_000,
+            append_queue_bytes: 64 * 1024 * 1024,
+            append_linger: Duration::from_millis(2),
+            dedupe_window: Duration::from_secs(600),
+            dedupe_entries_max: 100_000,
+            parked_records_max: 1_000,
+            parked_bytes_max: 8 * 1024 * 1024,
+            unknown_schema_retry: Duration::from_millis(800),
+            crashes_max: 3,
+            read_back_partitions: 4,
+        }
+    }
+}
+
+impl RouterConfig {
+    /// How the router joins its group.
+    pub(crate) fn group(&self, group: String, topics: Vec<String>) -> GroupSettings {
+        GroupSettings {
+            group,
+            topics,
+            instance: self.instance.clone(),
+            session: self.session,
+            revoke_wait: self.revoke_wait,
+            queue_records: self.pull_queue_records,
+            queue_bytes: self.pull_queue_bytes,
+        }
+    }
+
+    /// How the router appends: nothing is ever given up.
+    pub(crate) fn appender(&self) -> AppenderSettings {
+        AppenderSettings {
+            give_up_after: None,
+            queue_records: self.append_queue_records,
+            queue_bytes: self.append_queue_bytes,
+            linger: self.append_linger,
+        }
+    }
+}
+
+mod millis {
+    //! A duration as whole milliseconds.
+
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}

@@ -1,0 +1,138 @@
+//! A record understood, in two steps: its headers (no schema needed), then its value by its writer's schema.
+//!
+//! In: a record and the catalogues. Out: attributes and a value of the type's schema, or why the record is for the DLQ. A reason's
+//! detail never holds payload. Pure.
+
+use apache_avro::types::Value;
+use bytes::Bytes;
+use journal::Record;
+use policy::{Catalogues, TypePolicy};
+use schemas::avro::{AvroSchema, DecodeError};
+use schemas::cloudevent::CloudEventError;
+use schemas::event::Attributes;
+use schemas::framing::{SchemaRef, VALUE_SCHEMA_ID_HEADER, unframe};
+use schemas::partition::delivery_key;
+
+/// Why a record goes to the DLQ: the word that it carries there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Reason {
+    NoHeaders,
+    NullValue,
+    BadFraming,
+    UnknownSchema,
+    Undecodable,
+    TypeMismatch,
+    UnknownType,
+    UnknownKind,
+    Forbidden,
+    TooLarge,
+    Crashing,
+}
+
+/// A record that cannot be delivered, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dead {
+    /// The word.
+    pub reason: Reason,
+    /// In words; never holds payload.
+    pub detail: String,
+}
+
+/// What the headers say, and where the value is.
+#[derive(Debug, Clone)]
+pub(crate) struct Headed {
+    /// The event's attributes.
+    pub attributes: Attributes,
+    /// `<tenant>/<channel>`: the one channel of its plan.
+    pub key: String,
+    /// Which schema the value was written with.
+    pub reference: SchemaRef,
+    /// The value without framing.
+    pub body: Bytes,
+}
+
+impl Reason {
+    /// The word in `tg_reason`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoHeaders => "no_headers",
+            Self::NullValue => "null_value",
+            Self::BadFraming => "bad_framing",
+            Self::UnknownSchema => "unknown_schema",
+            Self::Undecodable => "undecodable",
+            Self::TypeMismatch => "type_mismatch",
+            Self::UnknownType => "unknown_type",
+            Self::UnknownKind => "unknown_kind",
+            Self::Forbidden => "forbidden",
+            Self::TooLarge => "too_large",
+            Self::Crashing => "crashing",
+        }
+    }
+
+    /// With a detail.
+    pub(crate) fn because(self, detail: impl Into<String>) -> Dead {
+        Dead { reason: self, detail: detail.into() }
+    }
+}
+
+impl Headed {
+    /// Reads headers and framing, and checks type and kind.
+    pub(crate) fn read(record: &Record, catalogues: &Catalogues) -> Result<Self, Dead> {
+        let headers = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
+        let attributes = Attributes::from_kafka_headers(headers).map_err(|error| of_headers(&error))?;
+        let Some(value) = &record.value else { return Err(Reason::NullValue.because("the record has no value")) };
+        let policy = policy_of(catalogues, &attributes)?;
+        check_kind(catalogues, policy, &attributes)?;
+        let (reference, body) = unframe(record.header(VALUE_SCHEMA_ID_HEADER), value)
+            .map_err(|error| Reason::BadFraming.because(error.to_string()))?;
+        let key = delivery_key(&attributes.tenant, &attributes.channel);
+        Ok(Self { attributes, key, reference, body })
+    }
+
+    /// Decodes the value with its writer's schema and resolves it to the type's.
+    pub(crate) fn decode(&self, writer: &AvroSchema, policy: &TypePolicy) -> Result<Value, Dead> {
+        check_name(writer, policy.schema())?;
+        policy.schema().decode(writer, &self.body).map_err(|error| {
+            let reason = match &error {
+                DecodeError::Undecodable { .. } | DecodeError::TooDeep => Reason::Undecodable,
+                DecodeError::TypeMismatch { .. } => Reason::TypeMismatch,
+            };
+            reason.because(error.to_string())
+        })
+    }
+}
+
+/// The policy of the event's type.
+pub(crate) fn policy_of<'a>(catalogues: &'a Catalogues, attributes: &Attributes) -> Result<&'a TypePolicy, Dead> {
+    catalogues
+        .event_type(&attributes.event_type)
+        .ok_or_else(|| Reason::UnknownType.because("no catalogue declares the event's type"))
+}
+
+fn check_kind(catalogues: &Catalogues, policy: &TypePolicy, attributes: &Attributes) -> Result<(), Dead> {
+    let kind = attributes.channel.kind();
+    if !catalogues.declares_kind(kind) {
+        return Err(Reason::UnknownKind.because("no catalogue declares the channel's kind"));
+    }
+    if kind != policy.channel_kind() {
+        return Err(Reason::UnknownKind.because("the type is not for channels of this kind"));
+    }
+    Ok(())
+}
+
+/// Another record's bytes may happen to resolve, so the names are compared first: as Avro does, without the namespace.
+fn check_name(writer: &AvroSchema, reader: &AvroSchema) -> Result<(), Dead> {
+    let unqualified = |schema: &AvroSchema| schema.full_name().map(|name| name.rsplit('.').next().map(str::to_owned));
+    if unqualified(writer) == unqualified(reader) {
+        return Ok(());
+    }
+    Err(Reason::TypeMismatch.because("the value was written as another record than the type's"))
+}
+
+fn of_headers(error: &CloudEventError) -> Dead {
+    let reason = match error {
+        CloudEventError::NoHeaders | CloudEventError::Missing { .. } => Reason::NoHeaders,
+        CloudEventError::Malformed { .. } | CloudEventError::Json(_) => Reason::Undecodable,
+    };
+    reason.because(error.to_string())
+}

@@ -1,0 +1,84 @@
+//! What the router counts. Labels are closed sets.
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
+
+use crate::decode::Reason;
+
+const DELIVERED: &str = "tidegate_router_delivered_total";
+const REPEATS: &str = "tidegate_router_repeats_total";
+const NOTED: &str = "tidegate_router_recognised_total";
+const DEAD: &str = "tidegate_router_dead_total";
+const CLAIMS: &str = "tidegate_router_claims_total";
+const COMMITS: &str = "tidegate_router_commits_total";
+const IDS_FORGOTTEN: &str = "tidegate_router_ids_forgotten_total";
+const PARTITIONS: &str = "tidegate_router_partitions";
+const PARKED: &str = "tidegate_router_parked_records";
+const WAITING: &str = "tidegate_router_waiting_records";
+const READ_BACK: &str = "tidegate_router_read_back_records_total";
+
+/// Says what each is.
+pub(crate) fn describe() {
+    describe_counter!(DELIVERED, Unit::Count, "deliveries that a lane has acknowledged");
+    describe_counter!(REPEATS, Unit::Count, "records recognised as a producer's repeats");
+    describe_counter!(NOTED, Unit::Count, "records recognised as delivered by an earlier epoch");
+    describe_counter!(DEAD, Unit::Count, "records sent to the dead-letter queue, by reason");
+    describe_counter!(CLAIMS, Unit::Count, "source partitions claimed, by outcome");
+    describe_counter!(COMMITS, Unit::Count, "commits, by outcome");
+    describe_counter!(IDS_FORGOTTEN, Unit::Count, "ids forgotten before the dedupe window was over");
+    describe_counter!(READ_BACK, Unit::Count, "records of the lanes read back by claims");
+    describe_gauge!(PARTITIONS, Unit::Count, "source partitions being routed");
+    describe_gauge!(PARKED, Unit::Count, "records parked while the registry does not answer");
+    describe_gauge!(WAITING, Unit::Count, "records read and not yet handled");
+}
+
+pub(crate) fn delivered(deliveries: u64) {
+    counter!(DELIVERED).increment(deliveries);
+}
+
+pub(crate) fn repeat() {
+    counter!(REPEATS).increment(1);
+}
+
+pub(crate) fn noted() {
+    counter!(NOTED).increment(1);
+}
+
+pub(crate) fn dead(reason: Reason) {
+    counter!(DEAD, "reason" => reason.as_str()).increment(1);
+}
+
+pub(crate) fn claimed(partitions: usize, opened: usize) {
+    counter!(CLAIMS, "outcome" => "opened").increment(count(opened));
+    counter!(CLAIMS, "outcome" => "lost").increment(count(partitions.saturating_sub(opened)));
+}
+
+pub(crate) fn claim_failed() {
+    counter!(CLAIMS, "outcome" => "failed").increment(1);
+}
+
+pub(crate) fn committed(taken: bool) {
+    counter!(COMMITS, "outcome" => if taken { "taken" } else { "refused" }).increment(1);
+}
+
+pub(crate) fn ids_forgotten(ids: u64) {
+    counter!(IDS_FORGOTTEN).increment(ids);
+}
+
+pub(crate) fn read_back(records: usize) {
+    counter!(READ_BACK).increment(count(records));
+}
+
+/// Source partitions routed, records parked, records waiting.
+pub(crate) fn standing(partitions: usize, parked: usize, waiting: usize) {
+    gauge!(PARTITIONS).set(real(partitions));
+    gauge!(PARKED).set(real(parked));
+    gauge!(WAITING).set(real(waiting));
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+fn real(number: usize) -> f64 {
+    u32::try_from(number).map_or(f64::MAX, f64::from)
+}

@@ -1,0 +1,182 @@
+//! One ownership of a source partition, from its claim to its end: a pure state machine.
+//!
+//! In: records in order, the registry's answers, acknowledgements, the time. Out: records for the appender ([`Outgoing`]), schemas
+//! to ask for, commits. It does no I/O, so each rule of design 3.2 and 3.4 can be tested here; what drives it is `session`.
+
+mod intake;
+mod routing;
+mod committing;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use journal::{Owned, Record};
+use policy::Catalogues;
+use schemas::framing::SchemaRef;
+use tokio::time::Instant;
+
+use crate::attempt::Care;
+use crate::commit::{Commits, Standing};
+use crate::dedupe::Window;
+use crate::deliver::Landing;
+use crate::outbox::Outgoing;
+use crate::parking::{Parking, Taken};
+use crate::progress::{LaneStart, Progress, Ticket};
+use crate::world::World;
+
+/// Records that may wait for the appender; at it the ownership takes no more.
+const OUTBOX_RECORDS_MAX: usize = 256;
+
+/// What a claim hands over: where to go on, and what earlier epochs have done beyond that.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Which ownership.
+    pub owned: Owned,
+    /// Its epoch.
+    pub epoch: u64,
+    /// What stands committed.
+    pub standing: Standing,
+    /// The catalogues that the commit names: planned with until the barrier (PinVersion).
+    pub planning: Arc<Catalogues>,
+    /// By delivery partition: the own claim, and the noted deliveries in order.
+    pub lanes: Vec<LaneStart>,
+    /// Noted origins: by source offset, one bit for each index.
+    pub noted: BTreeMap<u64, u64>,
+    /// The ids delivered before.
+    pub window: Window,
+}
+
+/// What stands in the inbox.
+#[derive(Debug)]
+enum Inbound {
+    Record(Record),
+    /// The source has no record between where it stood and this offset.
+    Cut {
+        start: u64,
+    },
+}
+
+/// A schema that is to be asked for.
+pub(crate) type Wanted = Vec<SchemaRef>;
+
+pub(crate) use committing::AfterCommit;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Ownership {
+    owned: Owned,
+    epoch: u64,
+    planning: Arc<Catalogues>,
+    progress: Progress,
+    noted: BTreeMap<u64, u64>,
+    window: Window,
+    inbox: VecDeque<Inbound>,
+    /// The record that stalls the partition: its schema is asked for, and its channel cannot be parked.
+    held: Option<Taken>,
+    parking: Parking,
+    outbox: VecDeque<Outgoing>,
+    /// Records handed to the appender and not landed.
+    flying: usize,
+    care: Care,
+    commits: Commits,
+    /// Set when the partition is to be given away: until when what is in flight is waited for.
+    stopping: Option<Stopping>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stopping {
+    until: Instant,
+    committed: bool,
+}
+
+impl Ownership {
+    /// Begins to route.
+    pub(crate) fn new(opened: Opened, world: &World, now: Instant) -> Self {
+        let config = &world.config;
+        Self {
+            owned: opened.owned,
+            epoch: opened.epoch,
+            planning: opened.planning,
+            progress: Progress::new(opened.standing.offset, opened.lanes),
+            noted: opened.noted,
+            window: opened.window,
+            inbox: VecDeque::new(),
+            held: None,
+            parking: Parking::new(config.parked_records_max, config.parked_bytes_max),
+            outbox: VecDeque::new(),
+            flying: 0,
+            care: Care::after_claim(opened.standing.attempts),
+            commits: Commits::new(opened.standing, config.commit_interval, crate::session::LOWS_AGE_MAX, now),
+            stopping: None,
+        }
+    }
+
+    /// Which ownership.
+    pub(crate) fn owned(&self) -> &Owned {
+        &self.owned
+    }
+
+    /// Takes records as they come.
+    pub(crate) fn offer(&mut self, records: Vec<Record>) {
+        if self.stopping.is_none() {
+            self.inbox.extend(records.into_iter().map(Inbound::Record));
+        }
+    }
+
+    /// The source holds no record at the next offset; it goes on at `start`.
+    pub(crate) fn cut(&mut self, start: u64) {
+        if self.stopping.is_none() {
+            self.inbox.push_back(Inbound::Cut { start });
+        }
+    }
+
+    /// Records that were read and not yet taken.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inbox.len()
+    }
+
+    /// Records parked, or held.
+    pub(crate) fn parked(&self) -> usize {
+        self.parking.records() + usize::from(self.held.is_some())
+    }
+
+    /// The registry has answered for a schema.
+    pub(crate) fn answered(&mut self, reference: SchemaRef) {
+        self.parking.answered(reference);
+    }
+
+    /// The next record for the appender.
+    pub(crate) fn next_outgoing(&mut self) -> Option<Outgoing> {
+        self.outbox.pop_front()
+    }
+
+    /// The appender has not taken it; it is the next one again.
+    pub(crate) fn put_back(&mut self, outgoing: Outgoing) {
+        self.outbox.push_front(outgoing);
+    }
+
+    /// The appender has taken it.
+    pub(crate) fn sent(&mut self) {
+        self.flying += 1;
+    }
+
+    /// Something that was sent has landed; whether it is a delivery.
+    pub(crate) fn landed(&mut self, ticket: Ticket, place: Landing) -> bool {
+        self.flying = self.flying.saturating_sub(1);
+        match place {
+            Landing::Delivery { lane, at } => {
+                self.progress.landed(ticket, lane, at);
+                true
+            }
+            Landing::Control | Landing::Dead => {
+                self.progress.settled(ticket);
+                false
+            }
+        }
+    }
+
+    /// Something can be appended nowhere: its record counts as done.
+    pub(crate) fn give_up(&mut self, ticket: Ticket) {
+        self.progress.settled(ticket);
+    }
+}

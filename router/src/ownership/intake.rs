@@ -1,0 +1,180 @@
+//! What an ownership takes next from its inbox, and what it waits for.
+
+use journal::Record;
+use schemas::control::{Control, Lost};
+use schemas::partition::TopicPartition;
+use schemas::time::Timestamp;
+use tokio::time::Instant;
+
+use super::{Inbound, OUTBOX_RECORDS_MAX, Ownership, Wanted};
+use crate::decode::{Headed, Reason};
+use crate::outbox::{Cargo, Outgoing};
+use crate::parking::Taken;
+use crate::schema_cache::SchemaCache;
+use crate::world::World;
+
+/// What may be done with the next record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Intake {
+    /// Take it.
+    Take,
+    /// Dead-letter it without looking at it: it was begun too often.
+    Bury,
+    /// Something has to happen first.
+    Wait,
+}
+
+impl Ownership {
+    /// Takes and handles what may be taken now; whether something waits for the appender. Ends when something has to happen
+    /// first: an acknowledgement, a commit, an answer of the registry, room in the appender. Schemas to ask for are added to
+    /// `wanted`.
+    pub(crate) fn advance(&mut self, world: &World, schemas: &SchemaCache, now: Instant, wanted: &mut Wanted) -> bool {
+        if self.stopping.is_some() {
+            return false;
+        }
+        self.unpark(world, schemas, now, wanted);
+        if let Some(held) = self.held.take() {
+            self.route_or_wait(held, world, schemas, now, wanted);
+        }
+        loop {
+            match self.intake(world) {
+                Intake::Wait => return !self.outbox.is_empty(),
+                Intake::Take => self.take_next(world, schemas, now, wanted, false),
+                Intake::Bury => self.take_next(world, schemas, now, wanted, true),
+            }
+        }
+    }
+
+    /// What may be done with the next record, by every rule that bounds or orders the intake.
+    pub(super) fn intake(&self, world: &World) -> Intake {
+        let config = &world.config;
+        let full = self.outbox.len() >= OUTBOX_RECORDS_MAX
+            || self.progress.ahead() >= config.ahead_records_max
+            || self.flying >= config.inflight_records_max;
+        if self.inbox.is_empty() || self.held.is_some() || full || self.awaits_barrier(world) {
+            return Intake::Wait;
+        }
+        let is_cut = matches!(self.inbox.front(), Some(Inbound::Cut { .. }));
+        if self.care.is_over() && !is_cut {
+            return Intake::Take;
+        }
+        if !self.progress.idle() {
+            return Intake::Wait;
+        }
+        if is_cut {
+            return Intake::Take;
+        }
+        let (at, standing) = (self.progress.committable(), self.commits.standing());
+        if standing.offset == at && standing.attempts >= config.crashes_max && !self.care.has_counted(at) {
+            return Intake::Bury;
+        }
+        if self.care.has_counted(at) { Intake::Take } else { Intake::Wait }
+    }
+
+    /// The old catalogue is planned with, and every noted origin is behind: nothing more is taken until the barrier's commit.
+    /// While something is parked or held the barrier would not be clean, and the old catalogue goes on (PinVersion, CleanBarrier).
+    pub(super) fn awaits_barrier(&self, world: &World) -> bool {
+        self.planning.version() != world.catalogues.version()
+            && self.noted.range(self.progress.next()..).next().is_none()
+            && self.parking.is_empty()
+            && self.held.is_none()
+    }
+
+    /// The barrier is clean: nothing in flight or parked, nothing noted or handled beyond the commit.
+    pub(super) fn barrier_is_clean(&self, world: &World) -> bool {
+        self.awaits_barrier(world) && self.progress.idle()
+    }
+
+    /// An attempt at the next record is to be counted before it is taken.
+    pub(super) fn wants_attempt(&self, world: &World) -> bool {
+        let at = self.progress.committable();
+        !self.care.is_over()
+            && matches!(self.inbox.front(), Some(Inbound::Record(_)))
+            && self.progress.idle()
+            && !self.care.has_counted(at)
+            && !self.awaits_barrier(world)
+            && self.intake(world) != Intake::Bury
+    }
+
+    /// Channels whose schema is known by now go on, in the order of their records.
+    fn unpark(&mut self, world: &World, schemas: &SchemaCache, now: Instant, wanted: &mut Wanted) {
+        while self.parking.has_ready() && self.outbox.len() < OUTBOX_RECORDS_MAX {
+            let Some(taken) = self.parking.next_ready() else { return };
+            if let Some((taken, reference)) = self.route(taken, world, schemas, now) {
+                wanted.push(reference);
+                self.parking.wait_again(taken, reference);
+            }
+        }
+    }
+
+    fn take_next(&mut self, world: &World, schemas: &SchemaCache, now: Instant, wanted: &mut Wanted, bury: bool) {
+        match self.inbox.pop_front() {
+            // The fetch began anew somewhere behind; what was taken is taken.
+            Some(Inbound::Record(record)) if record.offset < self.progress.next() => {}
+            Some(Inbound::Record(record)) => self.take(record, world, schemas, now, wanted, bury),
+            Some(Inbound::Cut { start }) => self.say_lost(start, world),
+            None => {}
+        }
+    }
+
+    fn take(
+        &mut self,
+        record: Record,
+        world: &World,
+        schemas: &SchemaCache,
+        now: Instant,
+        wanted: &mut Wanted,
+        bury: bool,
+    ) {
+        let attempts = self.commits.standing().attempts;
+        self.care.took(bury);
+        let ticket = self.progress.take(record.offset, record.append_time);
+        if bury {
+            let dead = Reason::Crashing.because(format!("begun {attempts} times without being passed"));
+            return self.bury(ticket, &record, &dead, attempts + 1, world);
+        }
+        match Headed::read(&record, &self.planning) {
+            Ok(headed) => self.route_or_wait(Taken { ticket, record, headed }, world, schemas, now, wanted),
+            Err(dead) => self.bury(ticket, &record, &dead, 1, world),
+        }
+    }
+
+    /// Routes a record, or parks its channel, or holds the partition where parking is full.
+    fn route_or_wait(&mut self, taken: Taken, world: &World, schemas: &SchemaCache, now: Instant, wanted: &mut Wanted) {
+        if self.parking.holds(&taken.headed.key) {
+            return if self.parking.has_room() { self.parking.follow(taken) } else { self.held = Some(taken) };
+        }
+        if let Some((taken, reference)) = self.route(taken, world, schemas, now) {
+            wanted.push(reference);
+            if self.parking.has_room() { self.parking.park(taken, reference) } else { self.held = Some(taken) }
+        }
+    }
+
+    /// The source was cut, or made again, while nobody read it: every reader of every delivery partition is told.
+    fn say_lost(&mut self, start: u64, world: &World) {
+        let from = self.progress.next();
+        if start < from {
+            self.progress.restart(start);
+            self.noted.clear();
+            self.window.forget_noted();
+        }
+        let ticket = self.progress.pass(start, Timestamp::default());
+        let partition: TopicPartition = self.owned.partition.clone();
+        let lost = Control::Lost(Lost { partition, from, to: start.max(from), epoch: self.epoch });
+        for (lane, delivery) in world.lanes().enumerate() {
+            let record = world.control_record(delivery, &lost);
+            self.send(Outgoing { ticket, cargo: Cargo::Lost { lane }, record });
+        }
+        self.progress.settled(ticket);
+    }
+
+    /// Puts a record into the outbox; its source record is open until it lands.
+    pub(super) fn send(&mut self, outgoing: Outgoing) {
+        let lane = match &outgoing.cargo {
+            Cargo::Delivery { lane, .. } => Some(*lane),
+            Cargo::Dead | Cargo::Lost { .. } => None,
+        };
+        self.progress.sent(outgoing.ticket, lane);
+        self.outbox.push_back(outgoing);
+    }
+}

@@ -1,0 +1,136 @@
+//! What becomes of one record: delivered, recognised as done or as a repeat, or dead-lettered (design 3.2 (4), 3.4).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use journal::{NewRecord, Record};
+use schemas::framing::SchemaRef;
+use tokio::time::Instant;
+
+use super::Ownership;
+use crate::dead::dead_record;
+use crate::decode::{Dead, policy_of};
+use crate::dedupe::Seen;
+use crate::metrics;
+use crate::outbox::{Cargo, Outgoing};
+use crate::parking::Taken;
+use crate::plan::{Plan, Planned};
+use crate::progress::Ticket;
+use crate::schema_cache::{Looked, SchemaCache};
+use crate::trace::Traced;
+use crate::world::World;
+
+const TRACEPARENT: &str = "traceparent";
+
+impl Ownership {
+    /// Routes a record; gives it back where its schema is not known yet.
+    pub(super) fn route(
+        &mut self,
+        taken: Taken,
+        world: &World,
+        schemas: &SchemaCache,
+        now: Instant,
+    ) -> Option<(Taken, SchemaRef)> {
+        let reference = taken.headed.reference;
+        let writer = match schemas.look(reference, now) {
+            Looked::Known(writer) => writer,
+            Looked::Refused(dead) => {
+                self.bury(taken.ticket, &taken.record, &dead, 1, world);
+                return None;
+            }
+            Looked::Missing => return Some((taken, reference)),
+        };
+        let Taken { ticket, record, headed } = taken;
+        let plan = policy_of(&self.planning, &headed.attributes).and_then(|policy| {
+            let value = headed.decode(&writer, policy)?;
+            Ok(Plan::of(&record, &headed, &value, policy, world.partitions_per_lane))
+        });
+        match plan {
+            Ok(Plan::Deliver(planned)) => {
+                let traceparent = headed.attributes.traceparent.as_deref();
+                self.deliver(ticket, Arc::new(record), planned, traceparent, world);
+            }
+            Ok(Plan::Dead(dead)) | Err(dead) => self.bury(ticket, &record, &dead, 1, world),
+        }
+        None
+    }
+
+    /// Sends each delivery of a plan that is neither noted nor a repeat.
+    fn deliver(
+        &mut self,
+        ticket: Ticket,
+        source: Arc<Record>,
+        planned: Vec<Planned>,
+        traceparent: Option<&str>,
+        world: &World,
+    ) {
+        let seen = Seen { offset: source.offset, time: source.append_time };
+        self.window.expire(self.progress.first_open_time().map_or(seen.time, |open| open.min(seen.time)));
+        let noted = self.noted.remove(&source.offset).unwrap_or(0);
+        for planned in planned {
+            let identity = world.identities.of_delivery(&planned.delivery);
+            let is_noted = noted.checked_shr(planned.delivery.origin.index).unwrap_or(0) & 1 == 1;
+            if is_noted {
+                metrics::noted();
+                self.window.remember(identity, seen);
+            } else if self.window.is_repeat(identity, seen) {
+                metrics::repeat();
+            } else {
+                self.window.remember(identity, seen);
+                let outgoing = self.delivery(ticket, source.clone(), planned, Traced::follow(traceparent), world);
+                self.send(outgoing);
+            }
+        }
+        metrics::ids_forgotten(self.window.take_forgotten_early());
+        self.progress.settled(ticket);
+    }
+
+    fn delivery(
+        &self,
+        ticket: Ticket,
+        source: Arc<Record>,
+        mut planned: Planned,
+        traced: Traced,
+        world: &World,
+    ) -> Outgoing {
+        planned.delivery.epoch = self.epoch;
+        let headers = traced.traceparent.map(|text| (TRACEPARENT.to_owned(), Some(Bytes::from(text))));
+        let record = NewRecord {
+            topic: world.names.delivery(planned.partition.lane),
+            partition: Some(planned.partition.partition),
+            key: Some(Bytes::from(planned.key)),
+            value: Some(world.frames.delivery(&planned.delivery)),
+            headers: headers.into_iter().collect(),
+        };
+        let lane = planned.partition.index(world.partitions_per_lane);
+        Outgoing { ticket, cargo: Cargo::Delivery { lane, source, span: traced.span }, record }
+    }
+
+    /// Sends a record to the DLQ; it is open until the DLQ has it. What an earlier epoch has delivered is delivered, whatever
+    /// this one makes of it.
+    pub(super) fn bury(&mut self, ticket: Ticket, record: &Record, dead: &Dead, attempts: u32, world: &World) {
+        if self.noted.remove(&record.offset).is_some() {
+            metrics::noted();
+        } else {
+            metrics::dead(dead.reason);
+            tracing::warn!(
+                partition = %record.partition,
+                offset = record.offset,
+                reason = dead.reason.as_str(),
+                detail = dead.detail,
+                "a record goes to the dead-letter queue"
+            );
+            let record = dead_record(world.dlq.clone(), record, dead, attempts);
+            self.send(Outgoing { ticket, cargo: Cargo::Dead, record });
+        }
+        self.progress.settled(ticket);
+    }
+
+    /// The log does not take a delivery of this size: its record goes to the DLQ instead.
+    pub(crate) fn divert(&mut self, ticket: Ticket, lane: usize, source: &Record, dead: &Dead, world: &World) {
+        self.progress.diverted(lane);
+        metrics::dead(dead.reason);
+        let record = dead_record(world.dlq.clone(), source, dead, 1);
+        self.outbox.push_front(Outgoing { ticket, cargo: Cargo::Dead, record });
+    }
+}

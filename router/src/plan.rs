@@ -1,0 +1,85 @@
+//! The plan of a record: what becomes of it. A pure function of the record and the catalogue; nothing else may enter, because a
+//! new owner must come to the same plan (design 3.2).
+
+use apache_avro::types::Value;
+use journal::Record;
+use policy::{RouteError, Routing, TypePolicy};
+use schemas::delivery::{Delivery, Origin};
+use schemas::limits;
+use schemas::partition::{DeliveryPartition, partition_of_key};
+
+use crate::decode::{Dead, Headed, Reason};
+
+/// What becomes of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// These deliveries, in the order of their index.
+    Deliver(Vec<Planned>),
+    /// The DLQ.
+    Dead(Dead),
+}
+
+/// One delivery of a plan. Its epoch is the writer's to say, and 0 here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Planned {
+    /// Where it goes.
+    pub partition: DeliveryPartition,
+    /// `<tenant>/<channel>`.
+    pub key: String,
+    /// What goes there.
+    pub delivery: Delivery,
+}
+
+impl Plan {
+    /// Plans a decoded record.
+    pub(crate) fn of(
+        record: &Record,
+        headed: &Headed,
+        value: &Value,
+        policy: &TypePolicy,
+        partitions_per_lane: u32,
+    ) -> Self {
+        let attributes = &headed.attributes;
+        let time = attributes.time.unwrap_or(record.append_time);
+        match policy.route(attributes, &attributes.channel, time, value) {
+            Ok(routing) if payload_bytes(&routing) > limits::DELIVERY_BYTES => Self::Dead(
+                Reason::TooLarge
+                    .because(format!("all views have more than {limit} bytes", limit = limits::DELIVERY_BYTES)),
+            ),
+            Ok(routing) => Self::Deliver(vec![planned(record, headed, routing, partitions_per_lane)]),
+            Err(error @ RouteError::Rule { .. }) => Self::Dead(Reason::Forbidden.because(error.to_string())),
+            Err(error @ RouteError::TooLarge { .. }) => Self::Dead(Reason::TooLarge.because(error.to_string())),
+        }
+    }
+}
+
+fn payload_bytes(routing: &Routing) -> usize {
+    routing.views.iter().map(|view| view.data.len()).sum()
+}
+
+fn planned(record: &Record, headed: &Headed, routing: Routing, partitions_per_lane: u32) -> Planned {
+    let event = &headed.attributes;
+    let partition = partition_of_key(headed.key.as_bytes(), partitions_per_lane);
+    let origin = Origin { partition: record.partition.clone(), offset: record.offset, index: 0 };
+    let delivery = Delivery {
+        id: event.id.clone(),
+        event_type: event.event_type.clone(),
+        source: event.source.clone(),
+        channel: event.channel.clone(),
+        tenant: event.tenant.clone(),
+        time: event.time.unwrap_or(record.append_time),
+        accepted_time: record.append_time,
+        lane: routing.lane,
+        origin,
+        epoch: 0,
+        required_labels: routing.required_labels,
+        regions: Vec::new(),
+        only_users: Vec::new(),
+        except_author: None,
+        expires: routing.expires,
+        conflation_key: routing.conflation_key,
+        principal: event.principal.clone(),
+        views: routing.views,
+    };
+    Planned { partition: DeliveryPartition { lane: routing.lane, partition }, key: headed.key.clone(), delivery }
+}

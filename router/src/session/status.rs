@@ -1,0 +1,75 @@
+//! What is known of the router's dependencies, for `/readyz`.
+
+use std::sync::Arc;
+
+use schemas::readiness::{Dependency, Readiness};
+use tokio::sync::watch;
+
+/// The present state, shared with whoever asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Status(Arc<watch::Sender<State>>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct State {
+    joined: bool,
+    claiming: usize,
+    log: Option<String>,
+    registry: bool,
+}
+
+impl Status {
+    /// Not joined yet.
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(State::default())))
+    }
+
+    /// Each dependency, and what is wrong with it.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let state = self.0.borrow().clone();
+        let partitions = match (state.joined, state.claiming) {
+            (false, _) => Err("the group has not assigned anything yet".to_owned()),
+            (true, 0) => Ok(()),
+            (true, claiming) => Err(format!("{claiming} source partitions are being claimed")),
+        };
+        let registry = if state.registry { Err("the registry does not answer".to_owned()) } else { Ok(()) };
+        Readiness {
+            dependencies: vec![
+                Dependency { name: "partitions", state: partitions },
+                Dependency { name: "log", state: state.log.map_or(Ok(()), Err) },
+                Dependency { name: "registry", state: registry },
+            ],
+        }
+    }
+
+    /// The group has assigned something, perhaps nothing; so many partitions are being claimed.
+    pub(crate) fn joined(&self, claiming: usize) {
+        self.change(|state| State { joined: true, claiming, ..state });
+    }
+
+    /// The log answers.
+    pub(crate) fn answers(&self) {
+        self.change(|state| State { log: None, ..state });
+    }
+
+    /// The log does not answer; said once for as long as it lasts.
+    pub(crate) fn trouble(&self, detail: &str) {
+        if self.0.borrow().log.is_none() {
+            tracing::warn!(detail, "the log does not answer");
+        }
+        self.change(|state| State { log: Some(detail.to_owned()), ..state });
+    }
+
+    /// Whether the registry fails to answer.
+    pub(crate) fn registry(&self, troubled: bool) {
+        self.change(|state| State { registry: troubled, ..state });
+    }
+
+    fn change(&self, change: impl FnOnce(State) -> State) {
+        self.0.send_if_modified(|state| {
+            let next = change(state.clone());
+            let modified = next != *state;
+            *state = next;
+            modified
+        });
+    }
+}
