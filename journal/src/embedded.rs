@@ -27,6 +27,8 @@ mod commits;
 mod coordinator;
 mod member;
 mod registry;
+#[cfg(test)]
+mod laws;
 
 use std::sync::Arc;
 
