@@ -11,7 +11,8 @@ use schemas::id::Label;
 
 use crate::claims::Claims;
 use crate::functions;
-use crate::rule::{Holds, Read, Rule, Variables};
+use crate::reads::{Holds, Read, Variables};
+use crate::rule::Rule;
 use crate::value::{self, CelValue};
 
 /// Why a channel is refused.

@@ -17,8 +17,9 @@ use crate::example::Example;
 use crate::files::{CATALOGUE_FILE, Folder, MAP_FILE};
 use crate::map::EventMap;
 use crate::payload_schema::PayloadSchema;
+use crate::reads::{Holds, Reads, Variables};
 use crate::report::{Located, Report};
-use crate::rule::{Holds, Reads, Rule, Variables};
+use crate::rule::Rule;
 use crate::view::{LabelSet, label_sets};
 
 /// Everything that was declared, compiled.

@@ -80,7 +80,7 @@ impl<'report> Reader<'report> {
 
     fn expected(&mut self, node: &Node, what: &str, shape: &str) {
         let place = self.place(node);
-        self.report.add(&place, format!("{what} is {shape}, not {}", node.shape.words()));
+        self.report.add(&place, format!("{what}: {shape} is expected, not {}", node.shape.words()));
     }
 
     /// A mapping with only these keys; other keys are problems.

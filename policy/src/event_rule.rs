@@ -21,7 +21,8 @@ use schemas::{cloudevent, limits};
 
 use crate::channel_rule::channel_value;
 use crate::functions;
-use crate::rule::{Read, Reads, Rule};
+use crate::reads::{Read, Reads};
+use crate::rule::Rule;
 use crate::value::{self, CelValue};
 use crate::view::LabelSet;
 

@@ -91,10 +91,8 @@ impl Folder {
             return None;
         }
         for name in names {
-            let place = folder.place(&name, 1);
-            if let Some(text) = report.check(&place, read_text(&path.join(&name))) {
-                folder.texts.insert(name, text);
-            }
+            let text = report.check(&folder.place(&name, 1), read_text(&path.join(&name)))?;
+            folder.texts.insert(name, text);
         }
         Some(folder)
     }

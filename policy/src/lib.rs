@@ -16,6 +16,7 @@ mod document;
 mod declaration;
 mod payload_schema;
 mod functions;
+mod reads;
 pub mod rule;
 mod value;
 mod check;

@@ -13,8 +13,9 @@ use serde_json::Value as Json;
 use crate::document::Reader;
 use crate::files::{CatalogueSource, Folder, MAP_FILE};
 use crate::functions;
+use crate::reads::{Holds, Reads, Variables};
 use crate::report::{CatalogueErrors, Located, Report};
-use crate::rule::{Holds, Reads, Rule, Variables};
+use crate::rule::Rule;
 use crate::value;
 
 /// The whole line, which needs no evaluation.

@@ -32,15 +32,15 @@ impl PayloadSchema {
         let at_start = |problem: String| vec![(1, problem)];
         let json: Value = serde_json::from_str(text)
             .map_err(|error| vec![(u64::try_from(error.line()).unwrap_or(1).max(1), format!("not JSON: {error}"))])?;
+        let mut labels = Labels::default();
+        labels.visit(&json);
+        if !labels.problems.is_empty() {
+            return Err(labels.problems.into_iter().map(|(name, problem)| (line_of(text, &name), problem)).collect());
+        }
         let schema = AvroSchema::parse(text).map_err(|error| at_start(error.to_string()))?;
         let fields = record_fields(&json).ok_or_else(|| at_start("the schema is not a record".to_owned()))?;
         if fields.is_empty() {
             return Err(at_start("the record has no fields".to_owned()));
-        }
-        let mut labels = Labels::default();
-        labels.visit(&json);
-        if !labels.problems.is_empty() {
-            return Err(labels.problems.into_iter().map(|problem| (1, problem)).collect());
         }
         let nested = fields.iter().any(|field| field.get("type").is_some_and(mentions_labels));
         let name = |field: &&Map<String, Value>| field.get("name").and_then(Value::as_str).map(str::to_owned);
@@ -93,7 +93,8 @@ fn is_plain(schema: &Value) -> bool {
 /// One walk over a schema, for its `labels`.
 #[derive(Default)]
 struct Labels {
-    problems: Vec<String>,
+    /// The name of the field or type, and what is wrong with it.
+    problems: Vec<(String, String)>,
 }
 
 impl Labels {
@@ -103,7 +104,7 @@ impl Labels {
             Value::Object(entries) => {
                 let name = entries.get("name").and_then(Value::as_str).unwrap_or("a type without a name");
                 if entries.contains_key("labels") {
-                    self.problems.push(format!("{name}: labels belong to a field, not to its type"));
+                    self.problem(name, format!("{name}: labels belong to a field, not to its type"));
                 }
                 for key in ["type", "items", "values"] {
                     entries.get(key).into_iter().for_each(|inner| self.visit(inner));
@@ -115,21 +116,31 @@ impl Labels {
         }
     }
 
+    fn problem(&mut self, name: &str, problem: String) {
+        self.problems.push((name.to_owned(), problem));
+    }
+
     fn field(&mut self, field: &Map<String, Value>) {
         let name = field.get("name").and_then(Value::as_str).unwrap_or("a field without a name");
         for (key, value) in field {
             match key.to_ascii_lowercase().as_str() {
                 "labels" if key == "labels" && !is_labels(value) => {
-                    self.problems.push(format!("{name}: labels is a list of texts without white space"));
+                    self.problem(name, format!("{name}: labels is a list of texts without white space"));
                 }
                 "label" | "labels" if key != "labels" => {
-                    self.problems.push(format!("{name}: the property is `labels`, not `{key}`"));
+                    self.problem(name, format!("{name}: the property is `labels`, not `{key}`"));
                 }
                 _ => {}
             }
         }
         field.get("type").into_iter().for_each(|inner| self.visit(inner));
     }
+}
+
+/// The first line that holds the name in quotes; the JSON reader keeps no lines of values.
+fn line_of(text: &str, name: &str) -> u64 {
+    let quoted = format!("\"{name}\"");
+    (1..).zip(text.lines()).find(|(_, line)| line.contains(&quoted)).map_or(1, |(number, _)| number)
 }
 
 fn is_labels(value: &Value) -> bool {

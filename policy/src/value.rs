@@ -13,7 +13,7 @@ use cel::common::value::Val;
 use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 
-use crate::rule::Read;
+use crate::reads::Read;
 
 /// A value that borrows for `'v`.
 pub(crate) type CelValue<'v> = Box<dyn Val + 'v>;
