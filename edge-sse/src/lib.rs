@@ -1,1 +1,41 @@
-//! stub
+//! The edge: delivery lanes in, sockets out. A connection is a cursor; nothing is queued for it.
+//!
+//! In the order that an event meets them: `tail` reads the lanes and judges each record (`entry`), puts it into the `window` of its
+//! partition and wakes who waits. A stream comes in by `door`, is `ask`, `subscription` and `start`, and then is a `cursor` that pulls
+//! from the windows, or below them from a `page` that `catch_up` reads, into a `frame` that `stream` hands to the socket.
+
+mod config;
+mod clock;
+mod metrics;
+mod entry;
+mod window;
+mod windows;
+mod wake;
+mod tail;
+mod upkeep;
+mod page;
+mod log_page;
+mod catch_up;
+mod bounds;
+mod reader;
+mod gap;
+mod cursor;
+mod frame;
+mod notice;
+mod ask;
+mod subscription;
+mod rewind;
+mod start;
+mod timers;
+mod allowance;
+mod admission;
+mod access;
+mod stream;
+mod readiness;
+mod cors;
+mod door;
+mod edge;
+
+pub use clock::Clock;
+pub use config::Config;
+pub use edge::{Dependencies, Edge};

@@ -1,0 +1,100 @@
+//! One line in the log for each stream that ended, and one span for each sampled event that was written. Never a token, a query or a payload.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use opentelemetry::global;
+use schemas::lane::Lane;
+use schemas::time::Timestamp;
+use tokio::time::Instant;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::admission::Admitted;
+use crate::frame::Tally;
+use crate::metrics;
+
+/// Counts what a stream gave, and says it when it ends.
+#[derive(Debug)]
+pub struct Access {
+    /// Names the connection.
+    pub connection_id: String,
+    channels: usize,
+    began: Instant,
+    began_at: Timestamp,
+    events: u64,
+    bytes: u64,
+    gaps: u64,
+    ended_by: &'static str,
+    _admitted: Admitted,
+}
+
+impl Access {
+    /// A stream begins.
+    #[must_use]
+    pub fn begin(admitted: Admitted, channels: usize, now: Timestamp) -> Self {
+        Self {
+            connection_id: uuid::Uuid::now_v7().to_string(),
+            channels,
+            began: Instant::now(),
+            began_at: now,
+            events: 0,
+            bytes: 0,
+            gaps: 0,
+            ended_by: "client",
+            _admitted: admitted,
+        }
+    }
+
+    /// The edge ends it.
+    pub fn ended_by(&mut self, reason: &'static str) {
+        self.ended_by = reason;
+    }
+
+    /// Something is handed to the socket.
+    pub fn written(&mut self, bytes: usize, tally: &Tally, now: Timestamp) {
+        self.bytes += count(bytes);
+        self.events += count(tally.events.len());
+        self.gaps += count(tally.gaps.len());
+        metrics::bytes_written(bytes);
+        for lane in Lane::ALL {
+            metrics::events_written(lane, count(tally.events.iter().filter(|(of, _)| *of == lane).count()));
+        }
+        tally.gaps.iter().for_each(|reason| metrics::gap(*reason));
+        tally.passed.iter().for_each(|passed| metrics::passed(*passed));
+        tally.traces.iter().for_each(|traceparent| self.trace(traceparent));
+        for (_, accepted) in tally.events.iter().filter(|(_, accepted)| *accepted >= self.began_at) {
+            let millis = now.millis().saturating_sub(accepted.millis());
+            metrics::end_to_end(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+        }
+    }
+
+    /// The end of an event's way, as a child of what its producer began.
+    fn trace(&self, traceparent: &str) {
+        let carrier = HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
+        let parent = global::get_text_map_propagator(|propagator| propagator.extract(&carrier));
+        let span = tracing::info_span!("edge write", connection_id = %self.connection_id);
+        // Without an exporter there is nothing to be a child in.
+        let _ = span.set_parent(parent);
+        span.in_scope(|| {});
+    }
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        tracing::info!(
+            target: "tidegate::access",
+            connection_id = %self.connection_id,
+            channels = self.channels,
+            events = self.events,
+            bytes = self.bytes,
+            gaps = self.gaps,
+            seconds = self.began.elapsed().as_secs_f64(),
+            ended_by = self.ended_by,
+            "stream ended"
+        );
+    }
+}
+
+fn count(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

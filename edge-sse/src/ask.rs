@@ -1,0 +1,162 @@
+//! What a client asks for: the query and the `Last-Event-ID` of `GET /v1/stream`, parsed once. Pure.
+
+use std::time::Duration;
+
+use axum::extract::Query;
+use http::{HeaderMap, Uri};
+use schemas::position::{Position, Presented};
+use schemas::problem::{Problem, Slug};
+use schemas::time::Timestamp;
+
+/// Events that a rewind may ask for.
+pub const REWIND_EVENTS: u32 = 10_000;
+/// Names of the query under which a position may come, in their order.
+const POSITION_NAMES: [&str; 3] = ["lastEventId", "last_event_id", "lastEvent"];
+/// Every name of the query.
+const KNOWN: &str = "channel, named, lastEventId, last_event_id, lastEvent, since, rewind";
+
+/// A parsed request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// Channels as they were written, at least one.
+    pub channels: Vec<String>,
+    /// Whether events carry their type as `event`.
+    pub named: bool,
+    /// Where to start.
+    pub start: Start,
+    /// The position's text as it was presented.
+    pub presented: Option<String>,
+}
+
+/// Where a stream starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// At a position.
+    Position(Presented),
+    /// At the start of the log.
+    Earliest,
+    /// At a time; one older than the log means its start.
+    Since(Timestamp),
+    /// With the last events of each channel; for all channels of a kind, of each partition and lane.
+    RewindEvents(u32),
+    /// With the events of the last minutes.
+    RewindTime(Duration),
+    /// With what comes from now on.
+    Now,
+}
+
+impl Ask {
+    /// Parses the request.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a problem of status 400.
+    pub fn parse(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|error| Slug::BadRequest.problem(format!("the query cannot be read: {error}")))?;
+        let mut query = Parameters::default();
+        for (name, value) in pairs {
+            query.take(&name, value)?;
+        }
+        if query.channels.is_empty() {
+            return Err(Slug::BadChannel.problem("name at least one channel: ?channel=<kind>:<id>"));
+        }
+        let presented = match header(headers)? {
+            Some(id) => Some(id),
+            None => query.positions.into_iter().flatten().next(),
+        };
+        let start = match &presented {
+            Some(id) => position(id)?,
+            None => query.since.or(query.rewind).unwrap_or(Start::Now),
+        };
+        Ok(Self { channels: query.channels, named: query.named, start, presented })
+    }
+}
+
+/// The query, name by name.
+#[derive(Debug, Default)]
+struct Parameters {
+    channels: Vec<String>,
+    named: bool,
+    positions: [Option<String>; 3],
+    since: Option<Start>,
+    rewind: Option<Start>,
+}
+
+impl Parameters {
+    fn take(&mut self, name: &str, value: String) -> Result<(), Problem> {
+        // What is no UTF-8 has become U+FFFD here, which nobody writes by intention.
+        if value.contains('\u{fffd}') {
+            return Err(Slug::BadRequest.problem(format!("{name} is not UTF-8")));
+        }
+        if let Some(at) = POSITION_NAMES.iter().position(|known| *known == name) {
+            self.positions[at] = Some(value).filter(|value| !value.is_empty());
+            return Ok(());
+        }
+        match name {
+            "channel" => self.channels.push(value),
+            "named" => self.named = flag(&value)?,
+            "since" => self.since = Some(Start::Since(since(&value)?)),
+            "rewind" => self.rewind = Some(rewind(&value)?),
+            other => {
+                let detail = format!("{:?} is unknown; known are {KNOWN}", other.chars().take(64).collect::<String>());
+                return Err(Slug::UnknownParameter.problem(detail));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn header(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let text = value.to_str().map_err(|_| Slug::BadPosition.problem("Last-Event-ID is not ASCII"))?;
+    Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
+}
+
+fn position(id: &str) -> Result<Start, Problem> {
+    match id {
+        "earliest" => Ok(Start::Earliest),
+        id => Position::parse(id)
+            .map(Start::Position)
+            .map_err(|error| Slug::BadPosition.problem(format!("{error}; take an id from the stream, or `earliest`"))),
+    }
+}
+
+fn flag(value: &str) -> Result<bool, Problem> {
+    match value {
+        "1" | "true" => Ok(true),
+        "0" | "false" | "" => Ok(false),
+        _ => Err(Slug::BadRequest.problem("named is 1 or 0")),
+    }
+}
+
+fn since(value: &str) -> Result<Timestamp, Problem> {
+    let bad = || Slug::BadRequest.problem("since is an RFC 3339 time, or milliseconds since 1970");
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return value.parse().map(Timestamp::from_millis).map_err(|_| bad());
+    }
+    // A `+` of an offset that was not escaped has become a space.
+    Timestamp::parse(&value.replace(' ', "+")).map_err(|_| bad())
+}
+
+fn rewind(value: &str) -> Result<Start, Problem> {
+    let bad = || {
+        let detail = format!("rewind is a number of events up to {REWIND_EVENTS}, or a time like 30s, 5m, 2h, 1d, 500ms");
+        Slug::BadRequest.problem(detail)
+    };
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = value.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| bad())?;
+    let millis = match unit {
+        "" => {
+            let events = u32::try_from(number).ok().filter(|events| *events <= REWIND_EVENTS).ok_or_else(bad)?;
+            return Ok(Start::RewindEvents(events));
+        }
+        "ms" => Some(number),
+        "s" => number.checked_mul(1_000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        "d" => number.checked_mul(86_400_000),
+        _ => None,
+    };
+    millis.map(|millis| Start::RewindTime(Duration::from_millis(millis))).ok_or_else(bad)
+}

@@ -1,0 +1,126 @@
+//! What an edge may be told, with its defaults. Reads no file, no environment.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// An edge's configuration. Durations end in `_ms` where they are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Memory for the windows of all delivery partitions together; beyond it the oldest entries go.
+    pub window_bytes: usize,
+    /// Records of each delivery partition that a starting edge reads back, so that a herd that resumes is served from memory.
+    pub prime_records: u64,
+    /// How often a stream says that it lives.
+    #[serde(rename = "heartbeat_ms", with = "millis")]
+    pub heartbeat: Duration,
+    /// The least time that a client is told to wait before it reconnects.
+    #[serde(rename = "retry_min_ms", with = "millis")]
+    pub retry_min: Duration,
+    /// The most; each client gets a time of its own in between.
+    #[serde(rename = "retry_max_ms", with = "millis")]
+    pub retry_max: Duration,
+    /// The time over which streams leave when the edge stops.
+    #[serde(rename = "drain_ms", with = "millis")]
+    pub drain: Duration,
+    /// A client that takes no byte for so long is let go.
+    #[serde(rename = "stall_ms", with = "millis")]
+    pub stall: Duration,
+    /// Streams that one user may hold on this edge; the anonymous are not counted.
+    pub connections_per_user: usize,
+    /// Streams that this edge holds at most.
+    pub connections_max: usize,
+    /// Bytes of older events that one connection may take from the log in a minute.
+    pub replay_bytes_per_minute: usize,
+    /// Memory for pages of the log that several clients catch up from.
+    pub catch_up_bytes: usize,
+    /// Pages that are read from the log at one time.
+    pub catch_up_reads: usize,
+    /// An edge that is further behind on any partition is not ready.
+    #[serde(rename = "behind_ms", with = "millis")]
+    pub behind: Duration,
+    /// Origins of pages that may read streams, beside the edge's own and loopback; `https://host[:port]`.
+    pub origins: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            window_bytes: 32 * 1024 * 1024,
+            prime_records: 500,
+            heartbeat: Duration::from_secs(15),
+            retry_min: Duration::from_secs(1),
+            retry_max: Duration::from_secs(5),
+            drain: Duration::from_secs(5),
+            stall: Duration::from_secs(60),
+            connections_per_user: 5,
+            connections_max: 16_000, // of the 20,000 files that a process may open on a usual machine
+            replay_bytes_per_minute: 64 * 1024 * 1024,
+            catch_up_bytes: 16 * 1024 * 1024,
+            catch_up_reads: 8,
+            behind: Duration::from_secs(10),
+            origins: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Everything that cannot be served, in words; empty means that all is well.
+    #[must_use]
+    pub fn errors(&self) -> Vec<String> {
+        let mut errors = Vec::new();
+        let mut refuse = |bad: bool, what: &str| {
+            if bad {
+                errors.push(what.to_owned());
+            }
+        };
+        refuse(self.heartbeat.is_zero(), "edge.heartbeat_ms must be above 0");
+        refuse(self.stall.is_zero(), "edge.stall_ms must be above 0");
+        refuse(self.retry_min > self.retry_max, "edge.retry_min_ms must not be above edge.retry_max_ms");
+        refuse(self.catch_up_reads == 0, "edge.catch_up_reads must be above 0");
+        refuse(self.replay_bytes_per_minute == 0, "edge.replay_bytes_per_minute must be above 0");
+        for origin in &self.origins {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            let good = host.is_some_and(|host| !host.is_empty() && !host.contains('/'));
+            refuse(!good, &format!("edge.origins: {origin:?} is not scheme://host[:port]"));
+        }
+        errors
+    }
+}
+
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn durations_are_written_in_milliseconds_and_unknown_names_are_refused() {
+        let config: Config = serde_json::from_str(r#"{"heartbeat_ms": 250}"#).unwrap();
+        assert_eq!(config.heartbeat.as_millis(), 250);
+        assert!(serde_json::from_str::<Config>(r#"{"heartbeat": 250}"#).is_err());
+        assert_eq!(serde_json::from_value::<Config>(serde_json::to_value(&config).unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn every_error_of_a_bad_config_is_listed() {
+        let config: Config =
+            serde_json::from_str(r#"{"heartbeat_ms": 0, "retry_min_ms": 9, "retry_max_ms": 1, "origins": ["a.example"]}"#)
+                .unwrap();
+        assert_eq!(config.errors().len(), 3);
+        assert!(Config::default().errors().is_empty());
+    }
+}

@@ -1,0 +1,55 @@
+//! Which pages may read streams: the edge's own, those of loopback, and those of configured origins.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, Uri, header, request};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// How long a browser may remember the answer to a preflight.
+const PREFLIGHT_KEPT: Duration = Duration::from_secs(3_600);
+
+/// Answers preflights, without a token, and names the origin of those who may read.
+pub fn layer(origins: &[String]) -> CorsLayer {
+    let origins = origins.to_vec();
+    let allowed = move |origin: &HeaderValue, request: &request::Parts| {
+        let Ok(origin) = origin.to_str() else { return false };
+        origins.iter().any(|known| known == origin) || is_loopback(origin) || is_own(origin, request)
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(allowed))
+        .allow_credentials(true)
+        .allow_methods([Method::GET])
+        .allow_headers([header::AUTHORIZATION, header::CACHE_CONTROL, HeaderName::from_static("last-event-id")])
+        .max_age(PREFLIGHT_KEPT)
+}
+
+fn is_own(origin: &str, request: &request::Parts) -> bool {
+    let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let authority = origin.parse::<Uri>().ok().and_then(|origin| origin.into_parts().authority);
+    authority.is_some_and(|authority| Some(authority.as_str()) == host)
+}
+
+fn is_loopback(origin: &str) -> bool {
+    let Ok(origin) = origin.parse::<Uri>() else { return false };
+    matches!(origin.host(), Some("localhost" | "127.0.0.1" | "[::1]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::{is_loopback, is_own};
+
+    #[test]
+    fn only_whole_hosts_are_loopback_or_our_own() {
+        for origin in ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:8080"] {
+            assert!(is_loopback(origin), "{origin}");
+        }
+        for origin in ["http://localhost.example", "http://127.0.0.1.example", "null", "", "http://example"] {
+            assert!(!is_loopback(origin), "{origin}");
+        }
+        let (parts, ()) = Request::builder().header("host", "edge.example:8080").body(()).unwrap().into_parts();
+        assert!(is_own("https://edge.example:8080", &parts));
+        assert!(!is_own("https://edge.example", &parts) && !is_own("https://other.example:8080", &parts));
+    }
+}

@@ -1,0 +1,307 @@
+//! A cursor: where one stream stands in every partition that it reads, and what it reads there. Pure.
+//!
+//! In: windows, and pages of the log for what is older. Out, through a [`Sink`]: the next events in order, high lane first, each with
+//! the position that holds when it was taken. Nothing is queued here: what the sink does not take stays in the log.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemas::delivery::Delivery;
+use schemas::lane::Lane;
+use schemas::partition::DeliveryPartition;
+use schemas::position::Position;
+use schemas::time::Timestamp;
+
+use crate::entry::{Content, Entry, Routed};
+use crate::gap::{Gap, Reason};
+use crate::log_page::Page;
+use crate::reader::{Reader, Sight};
+use crate::window::{Key, Reading, Taken, Wanted};
+use crate::windows::Windows;
+
+/// Entries that one look into a window takes out at most, so that its lock is short.
+const LOOK_ENTRIES: usize = 256;
+/// How far the time of a caught up lane stays behind the clock (design 3.5).
+const CAUGHT_UP_MARGIN: Duration = Duration::from_secs(1);
+
+/// One stream's place. `position.next` and `places` go side by side.
+#[derive(Debug, Clone)]
+pub struct Cursor {
+    position: Position,
+    places: Vec<Place>,
+    changes: u64,
+    turn: usize,
+    unsaid: bool,
+}
+
+/// What a cursor knows of one partition beside its offset.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The partition's life that the offset is of.
+    pub incarnation: u32,
+    /// The append time up to which it is consumed.
+    pub consumed: Timestamp,
+    /// What is read there.
+    pub keys: Arc<[Key]>,
+}
+
+/// What takes what a cursor finds. SSE, WebSocket and long-poll are three of these.
+pub trait Sink {
+    /// Whether it takes no more for now.
+    fn full(&self) -> bool;
+    /// Takes an event; `position` is behind it.
+    fn event(&mut self, routed: &Routed, view: usize, position: &Position);
+    /// Takes a gap; `position` is where the stream goes on.
+    fn gap(&mut self, gap: &Gap, position: &Position);
+    /// Something was passed over.
+    fn passed(&mut self, passed: Passed);
+}
+
+/// Why an event was passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passed {
+    /// The reader may not see it.
+    Withheld,
+    /// It is no longer worth delivering.
+    Expired,
+    /// A later one with the same conflation key is in the same pull.
+    Conflated,
+}
+
+/// Who looks, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Eyes<'a> {
+    /// The reader.
+    pub reader: &'a Reader,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// How a pull ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pulled {
+    /// The sink is full.
+    Full,
+    /// The next events in turn are older than the window: give the page of the log to [`Cursor::take_page`].
+    Below {
+        /// Where.
+        partition: DeliveryPartition,
+        /// From which offset.
+        from: u64,
+    },
+    /// Nothing more is there now.
+    Dry,
+}
+
+impl Cursor {
+    /// A cursor at a position. There is one place for each entry of `position.next`, in its order; `changes` was read from the
+    /// windows before the places were.
+    #[must_use]
+    pub fn new(position: Position, places: Vec<Place>, changes: u64) -> Self {
+        assert_eq!(position.next.len(), places.len(), "every partition has its place");
+        Self { position, places, changes, turn: 0, unsaid: false }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Whether it has moved since the sink was last told a position; says so once.
+    pub fn take_unsaid(&mut self) -> bool {
+        std::mem::take(&mut self.unsaid)
+    }
+
+    /// Where it stands in a partition, and in which life of it.
+    #[must_use]
+    pub fn place(&self, partition: DeliveryPartition) -> Option<(u64, u32)> {
+        let at = self.find(partition)?;
+        Some((self.position.next[at].1, self.places[at].incarnation))
+    }
+
+    /// Takes what is there, high lane first; within a lane the partitions take turns in going first. Partitions in `resting` are
+    /// passed over where they would need the log.
+    pub fn pull(
+        &mut self,
+        windows: &Windows,
+        eyes: Eyes<'_>,
+        resting: &[DeliveryPartition],
+        sink: &mut impl Sink,
+    ) -> Pulled {
+        if self.changes != windows.changes() {
+            self.adopt(windows, sink);
+        }
+        self.settle_time(windows, eyes.now);
+        self.turn = self.turn.wrapping_add(1);
+        for lane in Lane::ALL {
+            let first = self.position.next.partition_point(|(partition, _)| partition.lane < lane);
+            let len = self.position.next[first..].partition_point(|(partition, _)| partition.lane == lane);
+            for step in 0..len {
+                let at = first + (self.turn + step) % len;
+                match self.pull_place(at, windows, eyes, sink) {
+                    Pulled::Dry => {}
+                    Pulled::Below { partition, .. } if resting.contains(&partition) => {}
+                    ended @ (Pulled::Full | Pulled::Below { .. }) => return ended,
+                }
+            }
+        }
+        Pulled::Dry
+    }
+
+    /// Takes the part of a page that is next in its partition. Says how many bytes of records were passed over without being given.
+    pub fn take_page(&mut self, page: &Page, eyes: Eyes<'_>, sink: &mut impl Sink) -> usize {
+        let Some(at) = self.find(page.partition) else { return 0 };
+        let from = self.position.next[at].1;
+        if from < page.from || from >= page.next || self.places[at].incarnation != page.incarnation {
+            return 0;
+        }
+        let keys = self.places[at].keys.clone();
+        let wanted = |entry: &&Arc<Entry>| {
+            entry.offset >= from
+                && (entry.has_key(crate::entry::EVERY_READER)
+                    || keys.iter().any(|key| entry.offset >= key.from && entry.has_key(&key.name)))
+        };
+        let entries: Vec<_> = page.entries.iter().filter(wanted).cloned().collect();
+        let given: usize = entries.iter().map(|entry| entry.bytes).sum();
+        let taken = Taken { entries, next: page.next, consumed: page.consumed, dry: false };
+        self.absorb(at, taken, eyes, sink);
+        page.bytes_between(from, self.position.next[at].1).saturating_sub(given)
+    }
+
+    /// The log holds nothing at the cursor's place in a partition: goes on where it does, and says so.
+    pub fn skip(&mut self, partition: DeliveryPartition, to: u64, reason: Reason, sink: &mut impl Sink) {
+        let Some(at) = self.find(partition) else { return };
+        let gap = Gap::new(partition, self.position.next[at].1, to, reason);
+        self.position.next[at].1 = to;
+        sink.gap(&gap, &self.position);
+        self.unsaid = false;
+    }
+
+    /// Partitions whose window ends below the cursor's place.
+    #[must_use]
+    pub fn beyond(&self, windows: &Windows) -> Vec<(DeliveryPartition, u64)> {
+        let beyond = |(partition, next): &&(DeliveryPartition, u64)| {
+            windows.read(*partition, |window| *next > window.end()).unwrap_or(false)
+        };
+        self.position.next.iter().filter(beyond).copied().collect()
+    }
+
+    fn find(&self, partition: DeliveryPartition) -> Option<usize> {
+        self.position.next.binary_search_by_key(&partition, |(known, _)| *known).ok()
+    }
+
+    /// Partitions that began another life are read from the start of their windows; the others go on.
+    fn adopt(&mut self, windows: &Windows, sink: &mut impl Sink) {
+        self.changes = windows.changes();
+        self.position.log = windows.log().hash;
+        let mut gaps = Vec::new();
+        for ((partition, next), place) in self.position.next.iter_mut().zip(&mut self.places) {
+            let now = windows.read(*partition, |window| (window.incarnation(), window.start()));
+            if let Some((incarnation, start)) = now.filter(|(incarnation, _)| *incarnation != place.incarnation) {
+                gaps.push(Gap::new(*partition, *next, start, Reason::Recreated));
+                (*next, place.incarnation) = (start, incarnation);
+                place.keys = place.keys.iter().map(|key| Key { name: key.name.clone(), from: 0 }).collect();
+            }
+        }
+        gaps.iter().for_each(|gap| sink.gap(gap, &self.position));
+        self.unsaid = gaps.is_empty();
+    }
+
+    /// Moves the position's time: the least append time up to which a lane is consumed, or almost now where all lanes are caught up. What
+    /// is appended later has a later time, so that it never goes back.
+    fn settle_time(&mut self, windows: &Windows, now: Timestamp) {
+        let mut time = now.minus(CAUGHT_UP_MARGIN);
+        for ((partition, next), place) in self.position.next.iter().zip(&self.places) {
+            let caught_up = windows.read(*partition, |window| window.fresh() && window.end() <= *next);
+            if caught_up != Some(true) {
+                time = time.min(place.consumed);
+            }
+        }
+        self.position.time = self.position.time.max(time);
+    }
+
+    fn pull_place(&mut self, at: usize, windows: &Windows, eyes: Eyes<'_>, sink: &mut impl Sink) -> Pulled {
+        loop {
+            if sink.full() {
+                return Pulled::Full;
+            }
+            let (partition, from) = self.position.next[at];
+            let place = &self.places[at];
+            let wanted =
+                Wanted { incarnation: place.incarnation, keys: &place.keys, from, entries: LOOK_ENTRIES };
+            match windows.read(partition, |window| window.read(wanted)) {
+                Some(Reading::Taken(taken)) => {
+                    let dry = taken.dry;
+                    if !self.absorb(at, taken, eyes, sink) {
+                        return Pulled::Full;
+                    }
+                    if dry {
+                        return Pulled::Dry;
+                    }
+                }
+                Some(Reading::Below) => return Pulled::Below { partition, from },
+                Some(Reading::Reborn) | None => return Pulled::Dry,
+            }
+        }
+    }
+
+    /// Gives entries to the sink until it is full; whether all were given.
+    fn absorb(&mut self, at: usize, taken: Taken, eyes: Eyes<'_>, sink: &mut impl Sink) -> bool {
+        let sights = sights(&taken.entries, eyes);
+        for (entry, sight) in taken.entries.iter().zip(sights) {
+            if sink.full() {
+                return false;
+            }
+            self.move_to(at, entry.offset + 1, entry.append_time);
+            match (&entry.content, sight) {
+                (Content::Event(routed), Ok(view)) => {
+                    sink.event(routed, view, &self.position);
+                    self.unsaid = false;
+                }
+                (Content::Event(_), Err(passed)) => sink.passed(passed),
+                (Content::Lost(lost), _) => {
+                    sink.gap(&Gap::new(self.position.next[at].0, lost.from, lost.to, Reason::Source), &self.position);
+                    self.unsaid = false;
+                }
+            }
+        }
+        self.move_to(at, taken.next, taken.consumed);
+        true
+    }
+
+    fn move_to(&mut self, at: usize, next: u64, consumed: Timestamp) {
+        self.unsaid |= self.position.next[at].1 != next;
+        self.position.next[at].1 = next;
+        self.places[at].consumed = self.places[at].consumed.max(consumed);
+    }
+}
+
+/// What each entry is to the reader: a view, or why it is passed over.
+fn sights(entries: &[Arc<Entry>], eyes: Eyes<'_>) -> Vec<Result<usize, Passed>> {
+    let sight = |entry: &Arc<Entry>| match &entry.content {
+        Content::Event(routed) => match eyes.reader.sees(&routed.delivery, eyes.now) {
+            Sight::View(view) => Ok(view),
+            Sight::Withheld => Err(Passed::Withheld),
+            Sight::Expired => Err(Passed::Expired),
+        },
+        Content::Lost(_) => Ok(0),
+    };
+    let mut sights: Vec<_> = entries.iter().map(sight).collect();
+    conflate(entries, &mut sights);
+    sights
+}
+
+/// Of the visible events with one conflation key on one channel only the last is given.
+fn conflate(entries: &[Arc<Entry>], sights: &mut [Result<usize, Passed>]) {
+    let mut seen = HashSet::new();
+    for (entry, sight) in entries.iter().zip(sights).rev() {
+        if let (Content::Event(routed), Ok(_)) = (&entry.content, &*sight)
+            && let Delivery { channel, conflation_key: Some(key), .. } = &routed.delivery
+            && !seen.insert((channel, key))
+        {
+            *sight = Err(Passed::Conflated);
+        }
+    }
+}

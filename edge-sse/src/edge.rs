@@ -1,0 +1,221 @@
+//! The edge as a value: what its streams share, and the task that keeps the windows filled.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use journal::{Journal, TopicNames};
+use policy::{Catalogues, Verifier};
+use schemas::readiness::Readiness;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Admission;
+use crate::bounds::Bounds;
+use crate::catch_up::CatchUp;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::tail::{Tail, TailError, World};
+use crate::upkeep::look_after;
+use crate::wake::Wakers;
+use crate::windows::Windows;
+use crate::{door, metrics, readiness};
+
+/// After the tail could not begin, or ended, it is begun again after so long.
+const TAIL_RETRY: Duration = Duration::from_millis(500);
+/// Beyond the drain window streams get so long to be written out.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+
+/// What an edge is handed.
+#[derive(Debug, Clone)]
+pub struct Dependencies {
+    /// The log.
+    pub journal: Arc<dyn Journal>,
+    /// Its names.
+    pub names: TopicNames,
+    /// Who may subscribe to what.
+    pub catalogues: Arc<Catalogues>,
+    /// Verifies tokens.
+    pub verifier: Verifier,
+    /// The time of day.
+    pub clock: Clock,
+}
+
+/// An edge: delivery lanes in, streams out.
+///
+/// [`Edge::run`] fills the windows, [`Edge::routes`] serves the streams; both may be used while the other is not yet, or no more: a
+/// stream that cannot be served is told so.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    shared: Arc<Shared>,
+}
+
+/// What all streams share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The configuration.
+    pub config: Config,
+    /// The time of day.
+    pub clock: Clock,
+    /// Who may subscribe to what.
+    pub catalogues: Arc<Catalogues>,
+    /// Verifies tokens.
+    pub verifier: Verifier,
+    /// How many streams there are.
+    pub admission: Arc<Admission>,
+    /// Cancelled when the edge stops.
+    pub drain: CancellationToken,
+    /// Who waits for events.
+    pub wakers: Arc<Wakers>,
+    journal: Arc<dyn Journal>,
+    names: TopicNames,
+    session: RwLock<Option<Arc<Session>>>,
+    trouble: RwLock<Option<String>>,
+}
+
+/// The windows of one tail, and what reads below them.
+#[derive(Debug)]
+pub struct Session {
+    /// The windows.
+    pub windows: Arc<Windows>,
+    /// Pages of the log.
+    pub catch_up: CatchUp,
+    /// Bounds of the log.
+    pub bounds: Bounds,
+}
+
+impl Edge {
+    /// An edge that is not running yet.
+    #[must_use]
+    pub fn new(config: Config, dependencies: Dependencies) -> Self {
+        metrics::declare();
+        Self {
+            shared: Arc::new(Shared {
+                admission: Arc::new(Admission::new(config.connections_max, config.connections_per_user)),
+                config,
+                clock: dependencies.clock,
+                catalogues: dependencies.catalogues,
+                verifier: dependencies.verifier,
+                drain: CancellationToken::new(),
+                wakers: Arc::new(Wakers::default()),
+                journal: dependencies.journal,
+                names: dependencies.names,
+                session: RwLock::new(None),
+                trouble: RwLock::new(Some("the delivery log is not read yet".to_owned())),
+            }),
+        }
+    }
+
+    /// Fills the windows until `shutdown`; then every stream leaves at its own moment inside the drain window, and this returns. Keep
+    /// serving connections until it does.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let drained = async {
+            shutdown.cancelled().await;
+            self.shared.drain.cancel();
+            let limit = self.shared.config.drain + DRAIN_GRACE;
+            if tokio::time::timeout(limit, self.shared.admission.emptied()).await.is_err() {
+                tracing::warn!("some streams did not take their goodbye");
+            }
+        };
+        tokio::select! {
+            () = drained => {}
+            () = self.shared.follow() => {}
+        }
+        let session = self.shared.take_session();
+        if let Some(session) = session {
+            session.catch_up.finish().await;
+        }
+    }
+
+    /// `GET /v1/stream`, and the page at `/`.
+    #[must_use]
+    pub fn routes(&self) -> Router {
+        door::routes(self.shared.clone())
+    }
+
+    /// Whether streams are served, and if not, why: the delivery log, and how far the edge is behind on it.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        readiness::of(&self.shared)
+    }
+}
+
+impl Shared {
+    /// The windows that streams are served from; none where the edge is not ready.
+    #[must_use]
+    pub fn session(&self) -> Option<Arc<Session>> {
+        self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why there are no windows.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One tail after the other, for ever.
+    async fn follow(&self) {
+        loop {
+            if let Err(error) = self.follow_once().await {
+                tracing::warn!(%error, "the delivery log is read anew");
+                self.say_trouble(error.to_string());
+                self.take_session();
+            }
+            tokio::time::sleep(TAIL_RETRY).await;
+        }
+    }
+
+    async fn follow_once(&self) -> Result<(), TailError> {
+        let world = World {
+            journal: self.journal.clone(),
+            names: self.names.clone(),
+            clock: self.clock.clone(),
+            wakers: self.wakers.clone(),
+        };
+        let mut tail = Tail::begin(world.clone(), self.config.prime_records, self.config.window_bytes).await?;
+        let windows = tail.windows();
+        let (tell, mut notes) = mpsc::channel(1);
+        let step = async {
+            while !tail.primed() {
+                tail.step(&mut notes).await?;
+            }
+            self.open(&tail);
+            loop {
+                tail.step(&mut notes).await?;
+            }
+        };
+        tokio::select! {
+            ended = step => ended,
+            () = look_after(&world, &windows, &tell) => Ok(()),
+        }
+    }
+
+    fn open(&self, tail: &Tail) {
+        let session = Session {
+            windows: tail.windows(),
+            catch_up: CatchUp::new(
+                self.journal.clone(),
+                self.names.clone(),
+                tail.windows(),
+                self.config.catch_up_bytes,
+                self.config.catch_up_reads,
+            ),
+            bounds: Bounds::new(self.journal.clone(), self.names.clone()),
+        };
+        *self.session.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(session));
+        *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = None;
+        tracing::info!("the delivery log is read; streams are served");
+    }
+
+    fn say_trouble(&self, trouble: String) {
+        *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+    }
+
+    /// Streams on these windows are told to come again.
+    fn take_session(&self) -> Option<Arc<Session>> {
+        let session = self.session.write().unwrap_or_else(PoisonError::into_inner).take()?;
+        session.windows.retire();
+        self.wakers.wake_all();
+        Some(session)
+    }
+}

@@ -1,0 +1,191 @@
+//! Where a stream starts: from what a client asks for to an offset in each partition, with the gaps that this makes.
+//!
+//! In: a start and the partitions. Out: a cursor and what the client is told. The log is asked only for what the windows do not know.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use journal::JournalError;
+use schemas::partition::DeliveryPartition;
+use schemas::position::{Position, Presented};
+use schemas::time::Timestamp;
+use serde::Serialize;
+
+use crate::ask::Start;
+use crate::bounds::Bounds;
+use crate::cursor::{Cursor, Place};
+use crate::gap::{Gap, Reason};
+use crate::rewind::Rewind;
+use crate::window::Key;
+use crate::windows::Windows;
+
+/// How far a position of another log is taken back: clocks and copies are this close.
+const FOREIGN_MARGIN: Duration = Duration::from_secs(60);
+/// How far what is caught up stays behind the clock.
+const CAUGHT_UP_MARGIN: Duration = Duration::from_secs(1);
+
+/// How a stream began, as `tidegate.ready` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Began {
+    /// With what comes.
+    Live,
+    /// At a time, or at the start of the log.
+    Since,
+    /// With the last events.
+    Rewind,
+    /// Where the position says.
+    Resumed,
+    /// Not where the position says.
+    Gap,
+}
+
+/// A stream that can start.
+#[derive(Debug)]
+pub struct Started {
+    /// Where.
+    pub cursor: Cursor,
+    /// How.
+    pub began: Began,
+    /// What the client is told right after `tidegate.ready`.
+    pub gaps: Vec<Gap>,
+}
+
+/// What is needed to find a start.
+#[derive(Debug)]
+pub struct Starting<'a> {
+    /// The windows.
+    pub windows: &'a Windows,
+    /// The log.
+    pub bounds: &'a Bounds,
+    /// Finds the last events of channels.
+    pub rewind: Rewind<'a>,
+    /// The partitions, each with the keys to look for.
+    pub places: BTreeMap<DeliveryPartition, Vec<Arc<str>>>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Offsets to start at, and up to which time everything before them was consumed.
+#[derive(Debug)]
+struct Offsets {
+    began: Began,
+    time: Timestamp,
+    next: Vec<u64>,
+    keys: Vec<Vec<Key>>,
+    gaps: Vec<Gap>,
+}
+
+impl Starting<'_> {
+    /// Finds the start.
+    ///
+    /// # Errors
+    /// The log does not answer.
+    pub async fn find(&self, start: &Start) -> Result<Started, JournalError> {
+        let changes = self.windows.changes();
+        let log = self.windows.log();
+        let incarnations: Vec<u32> = self.partitions().iter().map(|partition| self.incarnation(*partition)).collect();
+        let found = self.offsets(start, log.hash).await?;
+        let places = incarnations.into_iter().zip(found.keys).map(|(incarnation, keys)| Place {
+            incarnation,
+            consumed: found.time,
+            keys: keys.into(),
+        });
+        let position = Position {
+            log: log.hash,
+            time: found.time,
+            generation: log.generation,
+            next: self.partitions().into_iter().zip(found.next).collect(),
+        };
+        Ok(Started { cursor: Cursor::new(position, places.collect(), changes), began: found.began, gaps: found.gaps })
+    }
+
+    async fn offsets(&self, start: &Start, log: schemas::position::LogHash) -> Result<Offsets, JournalError> {
+        let caught_up = self.now.minus(CAUGHT_UP_MARGIN);
+        match start {
+            Start::Now => Ok(self.from(Began::Live, caught_up, self.ends())),
+            Start::Earliest => Ok(self.from(Began::Since, Timestamp::default(), self.log_starts().await?)),
+            Start::Since(time) => self.by_time(Began::Since, *time).await,
+            Start::RewindTime(back) => self.by_time(Began::Rewind, self.now.minus(*back)).await,
+            Start::RewindEvents(events) => {
+                let rewound = self.rewind.find(*events).await?;
+                let first = |(keys, end): (&Vec<Key>, u64)| keys.iter().map(|key| key.from).min().unwrap_or(end);
+                let next = rewound.keys.iter().zip(self.ends()).map(first).collect();
+                let time = rewound.oldest.unwrap_or(caught_up).min(caught_up);
+                Ok(Offsets { keys: rewound.keys, ..self.from(Began::Rewind, time, next) })
+            }
+            Start::Position(Presented::Position(position)) if position.log == log => self.resume(position).await,
+            Start::Position(Presented::Position(position)) => {
+                let back = position.time.minus(FOREIGN_MARGIN);
+                self.gapped(back, |partition, to| Gap::by_time(partition, position.get(partition).unwrap_or(to), to)).await
+            }
+            Start::Position(Presented::Newer { log: other, time }) => {
+                let back = if *other == log { *time } else { time.minus(FOREIGN_MARGIN) };
+                self.gapped(back, |partition, to| Gap::by_time(partition, to, to)).await
+            }
+        }
+    }
+
+    async fn by_time(&self, began: Began, time: Timestamp) -> Result<Offsets, JournalError> {
+        let next = self.bounds.all_at(self.windows, &self.partitions(), time).await?;
+        Ok(self.from(began, time.min(self.now.minus(CAUGHT_UP_MARGIN)), next))
+    }
+
+    async fn gapped(
+        &self,
+        time: Timestamp,
+        gap: impl Fn(DeliveryPartition, u64) -> Gap,
+    ) -> Result<Offsets, JournalError> {
+        let found = self.by_time(Began::Gap, time).await?;
+        let gaps = self.partitions().into_iter().zip(&found.next).map(|(partition, to)| gap(partition, *to)).collect();
+        Ok(Offsets { gaps, ..found })
+    }
+
+    /// An entry of the position, else the offset for its time; what retention has cut is a gap.
+    async fn resume(&self, position: &Position) -> Result<Offsets, JournalError> {
+        let (mut next, mut gaps) = (Vec::new(), Vec::new());
+        let new: Vec<_> = self.partitions().into_iter().filter(|partition| position.get(*partition).is_none()).collect();
+        let mut by_time = self.bounds.all_at(self.windows, &new, position.time).await?.into_iter();
+        for partition in self.partitions() {
+            let Some(known) = position.get(partition) else {
+                next.extend(by_time.next());
+                continue;
+            };
+            let below = self.windows.read(partition, |window| known < window.start()).unwrap_or(false);
+            let start = if below { self.bounds.start(partition).await? } else { known };
+            if known < start {
+                gaps.push(Gap::new(partition, known, start, Reason::Expired));
+            }
+            next.push(known.max(start));
+        }
+        let began = if gaps.is_empty() { Began::Resumed } else { Began::Gap };
+        Ok(Offsets { gaps, ..self.from(began, position.time, next) })
+    }
+
+    fn from(&self, began: Began, time: Timestamp, next: Vec<u64>) -> Offsets {
+        let keys = self.places.values().map(|names| names.iter().map(|name| Key { name: name.clone(), from: 0 }).collect());
+        Offsets { began, time, next, keys: keys.collect(), gaps: Vec::new() }
+    }
+
+    fn partitions(&self) -> Vec<DeliveryPartition> {
+        self.places.keys().copied().collect()
+    }
+
+    fn incarnation(&self, partition: DeliveryPartition) -> u32 {
+        self.windows.read(partition, crate::window::Window::incarnation).unwrap_or(0)
+    }
+
+    fn ends(&self) -> Vec<u64> {
+        let end = |partition: &DeliveryPartition| self.windows.read(*partition, crate::window::Window::end).unwrap_or(0);
+        self.places.keys().map(end).collect()
+    }
+
+    async fn log_starts(&self) -> Result<Vec<u64>, JournalError> {
+        let mut starts = Vec::new();
+        for partition in self.places.keys() {
+            starts.push(self.bounds.start(*partition).await?);
+        }
+        Ok(starts)
+    }
+}

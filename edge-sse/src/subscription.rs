@@ -1,0 +1,183 @@
+//! What a stream is subscribed to: channels that policy lets its reader have, and the partitions that these stand in. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use policy::channel_rule::Refusal;
+use policy::{Catalogues, Claims};
+use schemas::channel::ChannelPattern;
+use schemas::id::Tenant;
+use schemas::lane::Lane;
+use schemas::limits;
+use schemas::partition::{DeliveryPartition, delivery_key, partition_of_key};
+use schemas::problem::{Problem, Slug};
+use serde::Serialize;
+
+use crate::entry::{channel_key, kind_key};
+
+/// The decision on every channel that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Those that are granted, in the order they were asked for.
+    pub granted: Vec<ChannelPattern>,
+    /// Those that are not.
+    pub refused: Vec<Refused>,
+}
+
+/// A channel that is refused, as notices say it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// As it was asked for.
+    pub channel: String,
+    /// Why.
+    pub reason: RefusedReason,
+}
+
+/// Why a channel is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedReason {
+    /// Policy says no.
+    Forbidden,
+    /// No catalogue declares the kind.
+    UnknownKind,
+    /// It is no channel.
+    Malformed,
+    /// One more than a connection may have.
+    Limit,
+}
+
+impl Subscription {
+    /// Decides on channels.
+    ///
+    /// # Errors
+    /// None is granted: 400 where all are malformed, 401 where a token could help, else 403.
+    pub fn decide(catalogues: &Catalogues, claims: &Claims, asked: &[String]) -> Result<Self, Problem> {
+        let mut decided = Self { granted: Vec::new(), refused: Vec::new() };
+        for channel in asked {
+            match decide_one(catalogues, claims, channel, &decided.granted) {
+                Ok(Some(pattern)) => decided.granted.push(pattern),
+                Ok(None) => {}
+                Err(reason) => decided.refuse(channel, reason),
+            }
+        }
+        if decided.granted.is_empty() { Err(decided.problem(claims)) } else { Ok(decided) }
+    }
+
+    /// The keys under which events for this subscription stand; none covers another.
+    #[must_use]
+    pub fn keys(&self, tenant: &Tenant) -> Vec<Arc<str>> {
+        self.distinct().map(|pattern| key_of(tenant, pattern)).collect()
+    }
+
+    /// The delivery partitions that hold its channels, each with the keys to look for, sorted.
+    #[must_use]
+    pub fn places(&self, tenant: &Tenant, partitions_per_lane: u32) -> BTreeMap<DeliveryPartition, Vec<Arc<str>>> {
+        let mut places: BTreeMap<DeliveryPartition, Vec<Arc<str>>> = BTreeMap::new();
+        for pattern in self.distinct() {
+            let key = key_of(tenant, pattern);
+            for partition in partitions_of(tenant, pattern, partitions_per_lane) {
+                places.entry(partition).or_default().push(key.clone());
+            }
+        }
+        places
+    }
+
+    /// Granted patterns that no other one covers.
+    pub fn distinct(&self) -> impl Iterator<Item = &ChannelPattern> {
+        let covered = |pattern: &&ChannelPattern| match pattern {
+            ChannelPattern::One(channel) => {
+                self.granted.iter().any(|other| matches!(other, ChannelPattern::Kind(_)) && other.covers(channel))
+            }
+            ChannelPattern::Kind(_) => false,
+        };
+        self.granted.iter().filter(move |pattern| !covered(pattern))
+    }
+
+    /// The reasons take no room without bound: only so many refusals are told.
+    fn refuse(&mut self, channel: &str, reason: RefusedReason) {
+        let known = self.refused.iter().any(|refused| refused.channel == channel);
+        if !known && self.refused.len() < limits::CHANNELS_PER_CONNECTION {
+            let channel = channel.chars().take(limits::CHANNEL_BYTES).collect();
+            self.refused.push(Refused { channel, reason });
+        }
+    }
+
+    fn problem(&self, claims: &Claims) -> Problem {
+        let any = |reason| self.refused.iter().any(|refused| refused.reason == reason);
+        let words: Vec<_> = self
+            .refused
+            .iter()
+            .take(8)
+            .map(|refused| format!("{:?}: {}", refused.channel, refused.reason.as_str()))
+            .collect();
+        let detail = format!("no channel is granted ({})", words.join(", "));
+        if self.refused.iter().all(|refused| refused.reason == RefusedReason::Malformed) {
+            Slug::BadChannel.problem(detail)
+        } else if claims.sub.is_none() && any(RefusedReason::Forbidden) {
+            Slug::Unauthorized.problem(format!("{detail}; a token may help"))
+        } else {
+            Slug::Forbidden.problem(detail)
+        }
+    }
+}
+
+/// The delivery partitions that hold a pattern's channels: one in each lane for a channel, all for a kind.
+pub fn partitions_of(
+    tenant: &Tenant,
+    pattern: &ChannelPattern,
+    partitions_per_lane: u32,
+) -> impl Iterator<Item = DeliveryPartition> {
+    let range = match pattern {
+        ChannelPattern::One(channel) => {
+            let partition = partition_of_key(delivery_key(tenant, channel).as_bytes(), partitions_per_lane);
+            partition..partition + 1
+        }
+        ChannelPattern::Kind(_) => 0..partitions_per_lane,
+    };
+    Lane::ALL
+        .into_iter()
+        .flat_map(move |lane| range.clone().map(move |partition| DeliveryPartition { lane, partition }))
+}
+
+/// The key under which events of a pattern stand.
+#[must_use]
+pub fn key_of(tenant: &Tenant, pattern: &ChannelPattern) -> Arc<str> {
+    match pattern {
+        ChannelPattern::One(channel) => channel_key(tenant, channel),
+        ChannelPattern::Kind(kind) => kind_key(tenant, kind),
+    }
+}
+
+/// The pattern, or none where it was granted before.
+fn decide_one(
+    catalogues: &Catalogues,
+    claims: &Claims,
+    channel: &str,
+    granted: &[ChannelPattern],
+) -> Result<Option<ChannelPattern>, RefusedReason> {
+    let pattern = ChannelPattern::parse(channel).map_err(|_| RefusedReason::Malformed)?;
+    if granted.contains(&pattern) {
+        return Ok(None);
+    }
+    if granted.len() >= limits::CHANNELS_PER_CONNECTION {
+        return Err(RefusedReason::Limit);
+    }
+    catalogues.may_subscribe(claims, &pattern).map(|()| Some(pattern)).map_err(|refusal| match refusal {
+        Refusal::Forbidden => RefusedReason::Forbidden,
+        Refusal::UnknownKind => RefusedReason::UnknownKind,
+    })
+}
+
+impl RefusedReason {
+    /// The word, as in notices.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden",
+            Self::UnknownKind => "unknown_kind",
+            Self::Malformed => "malformed",
+            Self::Limit => "limit",
+        }
+    }
+}
