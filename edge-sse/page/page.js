@@ -1,0 +1,144 @@
+// The page: one EventSource, the last events, and what the edge says about the stream. Everything is shown as text.
+
+const ROWS = 50;
+const NOTICES = 5;
+const SHOWN_EVERY_MS = 100;
+const AGAIN_AFTER_MS = 2000;
+const SUMMARY_CHARACTERS = 240;
+
+const LANES = ["high", "medium", "low"];
+const GAPS = {
+  expired: "events were older than the log keeps",
+  recreated: "the log was made anew",
+  future: "the position was beyond the end of the log",
+  foreign: "the position was of another log, so the stream goes on by time",
+  repartitioned: "the log has another shape now",
+  source: "events were cut before they were routed",
+};
+const BYES = {
+  drain: "the edge is stopping",
+  expired: "the token has ended",
+  limit: "there are too many streams",
+  slow: "this page was too slow",
+  not_ready: "the edge is not ready yet",
+  revoked: "the right was taken back",
+};
+
+const place = (id) => document.getElementById(id);
+const asked = new URLSearchParams(location.search);
+asked.delete("named");
+if (!asked.has("channel")) {
+  asked.append("channel", "wiki:*");
+  asked.append("channel", "machine:*");
+}
+
+const counts = { received: 0, high: 0, medium: 0, low: 0 };
+const events = [];
+let lastEventId = "";
+let source;
+let shown = true;
+
+function connect() {
+  const query = new URLSearchParams(asked);
+  if (lastEventId) query.set("lastEventId", lastEventId);
+  source = new EventSource(`v1/stream?${query}`);
+  source.onopen = () => state("open", "open");
+  source.onmessage = receive;
+  source.onerror = () => {
+    if (source.readyState !== EventSource.CLOSED) return state("reconnecting", "reconnecting");
+    state("closed", "closed, trying again");
+    setTimeout(connect, AGAIN_AFTER_MS);
+  };
+  source.addEventListener("tidegate.ready", (event) => note(event, ready));
+  source.addEventListener("tidegate.position", (event) => note(event, () => undefined));
+  source.addEventListener("tidegate.gap", (event) => note(event, gap));
+  source.addEventListener("tidegate.expiring", (event) => note(event, (data) => `The token ends at ${data.expires_at}.`));
+  source.addEventListener("tidegate.bye", (event) => note(event, bye));
+}
+
+function receive(message) {
+  lastEventId = message.lastEventId;
+  const event = JSON.parse(message.data);
+  counts.received += 1;
+  if (event.lane in counts) counts[event.lane] += 1;
+  events.unshift(event);
+  events.length = Math.min(events.length, ROWS);
+  show();
+}
+
+/** Takes a notice: its position, and its words where it has any for people. */
+function note(message, words) {
+  lastEventId = message.lastEventId;
+  const text = words(JSON.parse(message.data));
+  if (text) {
+    const line = document.createElement("li");
+    line.textContent = `${new Date().toLocaleTimeString()}  ${text}`;
+    place("notices").prepend(line);
+    while (place("notices").children.length > NOTICES) place("notices").lastChild.remove();
+  }
+  show();
+}
+
+function ready(data) {
+  state("open", `open, ${data.channels.join(", ")}`);
+  if (data.refused.length === 0) return undefined;
+  return `Refused: ${data.refused.map(({ channel, reason }) => `${channel} (${reason})`).join(", ")}.`;
+}
+
+function gap(data) {
+  const again = data.may_repeat ? "; some events may come twice" : "";
+  return `Gap in lane ${data.lane}, partition ${data.partition}: ${GAPS[data.reason] ?? data.reason}${again}.`;
+}
+
+function bye(data) {
+  return `The stream ended: ${BYES[data.reason] ?? data.reason}. It comes back in ${data.retry_ms / 1000} s.`;
+}
+
+function state(name, words) {
+  place("state").dataset.state = name;
+  place("state").textContent = words;
+}
+
+/** Shows what came, at most every so often, however fast it comes. */
+function show() {
+  if (!shown) return;
+  shown = false;
+  setTimeout(() => {
+    shown = true;
+    for (const [name, count] of Object.entries(counts)) place(name).value = count;
+    place("position").textContent = lastEventId;
+    place("position").title = lastEventId;
+    place("empty").hidden = events.length > 0;
+    place("events").replaceChildren(...events.map(row));
+  }, SHOWN_EVERY_MS);
+}
+
+function row(event) {
+  const line = document.createElement("tr");
+  if (LANES.includes(event.lane)) line.dataset.lane = event.lane;
+  for (const text of [clock(event.time), event.lane, event.subject, event.type, summary(event.data)]) {
+    const cell = document.createElement("td");
+    cell.textContent = text;
+    cell.title = text;
+    line.append(cell);
+  }
+  return line;
+}
+
+const clock = (time) => new Date(time).toISOString().slice(11, 23);
+
+function summary(data) {
+  const parts = data !== null && typeof data === "object" ? Object.entries(data) : [["", data]];
+  const text = parts.map(([name, value]) => (name ? `${name}: ` : "") + (typeof value === "string" ? value : JSON.stringify(value)));
+  return text.join("  ").slice(0, SUMMARY_CHARACTERS);
+}
+
+place("channels").value = asked.getAll("channel").join(" ");
+place("subscribe").addEventListener("submit", (submit) => {
+  submit.preventDefault();
+  const query = new URLSearchParams();
+  for (const channel of place("channels").value.split(/[\s,]+/).filter(Boolean)) query.append("channel", channel);
+  location.search = query.toString();
+});
+
+connect();

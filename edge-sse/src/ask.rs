@@ -5,8 +5,10 @@ use std::time::Duration;
 use axum::extract::Query;
 use http::{HeaderMap, Uri};
 use schemas::position::{Position, Presented};
-use schemas::problem::{Problem, Slug};
+use schemas::problem::Slug;
 use schemas::time::Timestamp;
+
+use crate::refusal::Refusal;
 
 /// Events that a rewind may ask for.
 pub const REWIND_EVENTS: u32 = 10_000;
@@ -49,16 +51,16 @@ impl Ask {
     /// Parses the request.
     ///
     /// # Errors
-    /// What is wrong with it, as a problem of status 400.
-    pub fn parse(uri: &Uri, headers: &HeaderMap) -> Result<Self, Problem> {
+    /// What is wrong with it; always a status of 400.
+    pub fn parse(uri: &Uri, headers: &HeaderMap) -> Result<Self, Refusal> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|error| Slug::BadRequest.problem(format!("the query cannot be read: {error}")))?;
+            .map_err(|error| Refusal::new(Slug::BadRequest, format!("the query cannot be read: {error}")))?;
         let mut query = Parameters::default();
         for (name, value) in pairs {
             query.take(&name, value)?;
         }
         if query.channels.is_empty() {
-            return Err(Slug::BadChannel.problem("name at least one channel: ?channel=<kind>:<id>"));
+            return Err(Refusal::new(Slug::BadChannel, "name at least one channel: ?channel=<kind>:<id>"));
         }
         let presented = match header(headers)? {
             Some(id) => Some(id),
@@ -83,10 +85,10 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn take(&mut self, name: &str, value: String) -> Result<(), Problem> {
+    fn take(&mut self, name: &str, value: String) -> Result<(), Refusal> {
         // What is no UTF-8 has become U+FFFD here, which nobody writes by intention.
         if value.contains('\u{fffd}') {
-            return Err(Slug::BadRequest.problem(format!("{name} is not UTF-8")));
+            return Err(Refusal::new(Slug::BadRequest, format!("{name} is not UTF-8")));
         }
         if let Some(at) = POSITION_NAMES.iter().position(|known| *known == name) {
             self.positions[at] = Some(value).filter(|value| !value.is_empty());
@@ -99,38 +101,38 @@ impl Parameters {
             "rewind" => self.rewind = Some(rewind(&value)?),
             other => {
                 let detail = format!("{:?} is unknown; known are {KNOWN}", other.chars().take(64).collect::<String>());
-                return Err(Slug::UnknownParameter.problem(detail));
+                return Err(Refusal::new(Slug::UnknownParameter, detail));
             }
         }
         Ok(())
     }
 }
 
-fn header(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+fn header(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
     let Some(value) = headers.get("last-event-id") else { return Ok(None) };
-    let text = value.to_str().map_err(|_| Slug::BadPosition.problem("Last-Event-ID is not ASCII"))?;
+    let text = value.to_str().map_err(|_| Refusal::new(Slug::BadPosition, "Last-Event-ID is not ASCII"))?;
     Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
 }
 
-fn position(id: &str) -> Result<Start, Problem> {
+fn position(id: &str) -> Result<Start, Refusal> {
     match id {
         "earliest" => Ok(Start::Earliest),
-        id => Position::parse(id)
-            .map(Start::Position)
-            .map_err(|error| Slug::BadPosition.problem(format!("{error}; take an id from the stream, or `earliest`"))),
+        id => Position::parse(id).map(Start::Position).map_err(|error| {
+            Refusal::new(Slug::BadPosition, format!("{error}; take an id from the stream, or `earliest`"))
+        }),
     }
 }
 
-fn flag(value: &str) -> Result<bool, Problem> {
+fn flag(value: &str) -> Result<bool, Refusal> {
     match value {
         "1" | "true" => Ok(true),
         "0" | "false" | "" => Ok(false),
-        _ => Err(Slug::BadRequest.problem("named is 1 or 0")),
+        _ => Err(Refusal::new(Slug::BadRequest, "named is 1 or 0")),
     }
 }
 
-fn since(value: &str) -> Result<Timestamp, Problem> {
-    let bad = || Slug::BadRequest.problem("since is an RFC 3339 time, or milliseconds since 1970");
+fn since(value: &str) -> Result<Timestamp, Refusal> {
+    let bad = || Refusal::new(Slug::BadRequest, "since is an RFC 3339 time, or milliseconds since 1970");
     if value.bytes().all(|byte| byte.is_ascii_digit()) {
         return value.parse().map(Timestamp::from_millis).map_err(|_| bad());
     }
@@ -138,10 +140,11 @@ fn since(value: &str) -> Result<Timestamp, Problem> {
     Timestamp::parse(&value.replace(' ', "+")).map_err(|_| bad())
 }
 
-fn rewind(value: &str) -> Result<Start, Problem> {
+fn rewind(value: &str) -> Result<Start, Refusal> {
     let bad = || {
-        let detail = format!("rewind is a number of events up to {REWIND_EVENTS}, or a time like 30s, 5m, 2h, 1d, 500ms");
-        Slug::BadRequest.problem(detail)
+        let detail =
+            format!("rewind is a number of events up to {REWIND_EVENTS}, or a time like 30s, 5m, 2h, 1d, 500ms");
+        Refusal::new(Slug::BadRequest, detail)
     };
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = value.split_at(digits);

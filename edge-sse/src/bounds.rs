@@ -90,7 +90,7 @@ impl Bounds {
         partitions: &[DeliveryPartition],
         time: Timestamp,
     ) -> Result<Vec<u64>, JournalError> {
-        let asks = partitions.iter().map(|partition| self.at(windows, *partition, time));
+        let asks = partitions.iter().copied().map(|partition| self.at(windows, partition, time));
         stream::iter(asks).buffered(QUESTIONS).try_collect().await
     }
 

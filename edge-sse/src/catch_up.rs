@@ -17,8 +17,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::entry::Found;
-use crate::metrics;
 use crate::log_page::Page;
+use crate::metrics;
 use crate::windows::Windows;
 
 /// Offsets of one page.
@@ -110,7 +110,13 @@ impl PageTicket {
 impl CatchUp {
     /// A reader for the places below these windows, with room for so many bytes of pages and so many reads at a time.
     #[must_use]
-    pub fn new(journal: Arc<dyn Journal>, names: TopicNames, windows: Arc<Windows>, bytes: usize, reads: usize) -> Self {
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        names: TopicNames,
+        windows: Arc<Windows>,
+        bytes: usize,
+        reads: usize,
+    ) -> Self {
         let weigh = |_: &PageAt, page: &Arc<Page>| {
             let bytes: usize = page.entries.iter().map(|entry| entry.bytes).sum();
             u32::try_from(bytes).unwrap_or(u32::MAX).max(1_024)

@@ -117,9 +117,10 @@ mod tests {
 
     #[test]
     fn every_error_of_a_bad_config_is_listed() {
-        let config: Config =
-            serde_json::from_str(r#"{"heartbeat_ms": 0, "retry_min_ms": 9, "retry_max_ms": 1, "origins": ["a.example"]}"#)
-                .unwrap();
+        let config: Config = serde_json::from_str(
+            r#"{"heartbeat_ms": 0, "retry_min_ms": 9, "retry_max_ms": 1, "origins": ["a.example"]}"#,
+        )
+        .unwrap();
         assert_eq!(config.errors().len(), 3);
         assert!(Config::default().errors().is_empty());
     }

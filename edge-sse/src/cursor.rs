@@ -229,8 +229,7 @@ impl Cursor {
             }
             let (partition, from) = self.position.next[at];
             let place = &self.places[at];
-            let wanted =
-                Wanted { incarnation: place.incarnation, keys: &place.keys, from, entries: LOOK_ENTRIES };
+            let wanted = Wanted { incarnation: place.incarnation, keys: &place.keys, from, entries: LOOK_ENTRIES };
             match windows.read(partition, |window| window.read(wanted)) {
                 Some(Reading::Taken(taken)) => {
                     let dry = taken.dry;

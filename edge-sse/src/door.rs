@@ -8,20 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use policy::Claims;
-use schemas::problem::{Problem, Slug};
+use schemas::problem::Slug;
 
 use crate::access::Access;
 use crate::ask::Ask;
 use crate::edge::Shared;
-use crate::frame::Chunk;
 use crate::notice::ByeReason;
 use crate::reader::Reader;
+use crate::refusal::Refusal;
 use crate::rewind::Rewind;
 use crate::start::{Started, Starting};
 use crate::stream::{Parts, Stream, bye};
@@ -41,34 +41,34 @@ pub fn routes(shared: Arc<Shared>) -> Router {
 }
 
 async fn not_allowed() -> Response {
-    let mut answer = problem(Slug::MethodNotAllowed.problem("a stream is taken with GET"));
+    let mut answer = problem(&Refusal::new(Slug::MethodNotAllowed, "a stream is taken with GET"));
     answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, OPTIONS"));
     answer
 }
 
-async fn stream(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    match open(shared, &request).await {
+async fn stream(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Response {
+    match open(&shared, &uri, &headers).await {
         Ok(answer) => answer,
-        Err(refusal) => problem(refusal),
+        Err(refusal) => problem(&refusal),
     }
 }
 
-async fn open(shared: Arc<Shared>, request: &Request) -> Result<Response, Problem> {
-    let ask = Ask::parse(request.uri(), request.headers())?;
-    let claims = claims(&shared, request.headers())?;
+async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let ask = Ask::parse(uri, headers)?;
+    let claims = claims(shared, headers)?;
     let subscription = Subscription::decide(&shared.catalogues, &claims, &ask.channels)?;
-    Ok(match begin(&shared, &ask, &claims, &subscription).await {
+    Ok(match begin(shared, &ask, &claims, &subscription).await {
         Ok(stream) => event_stream(Body::from_stream(body(stream))),
-        Err(reason) => event_stream(Body::from(bye(&shared, reason, ask.presented.as_deref()).finish().0)),
+        Err(reason) => event_stream(Body::from(bye(shared, reason, ask.presented.as_deref()).finish().0)),
     })
 }
 
-fn claims(shared: &Shared, headers: &HeaderMap) -> Result<Claims, Problem> {
+fn claims(shared: &Shared, headers: &HeaderMap) -> Result<Claims, Refusal> {
     let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     shared
         .verifier
         .bearer(authorization, shared.clock.now())
-        .map_err(|error| Slug::Unauthorized.problem(error.to_string()))
+        .map_err(|error| Refusal::new(Slug::Unauthorized, error.to_string()))
 }
 
 async fn begin(
@@ -147,7 +147,8 @@ fn event_stream(body: Body) -> Response {
     (StatusCode::OK, headers, body).into_response()
 }
 
-fn problem(problem: Problem) -> Response {
+fn problem(refusal: &Refusal) -> Response {
+    let problem = refusal.problem();
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     metrics::refused(status);
     let mut answer = (status, Json(&problem)).into_response();

@@ -128,7 +128,6 @@ impl Edge {
     }
 
     /// `GET /v1/stream`, and the page at `/`.
-    #[must_use]
     pub fn routes(&self) -> Router {
         door::routes(self.shared.clone())
     }

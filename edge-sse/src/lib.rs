@@ -22,6 +22,7 @@ mod gap;
 mod cursor;
 mod frame;
 mod notice;
+mod refusal;
 mod ask;
 mod subscription;
 mod rewind;

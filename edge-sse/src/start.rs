@@ -118,7 +118,8 @@ impl Starting<'_> {
             Start::Position(Presented::Position(position)) if position.log == log => self.resume(position).await,
             Start::Position(Presented::Position(position)) => {
                 let back = position.time.minus(FOREIGN_MARGIN);
-                self.gapped(back, |partition, to| Gap::by_time(partition, position.get(partition).unwrap_or(to), to)).await
+                self.gapped(back, |partition, to| Gap::by_time(partition, position.get(partition).unwrap_or(to), to))
+                    .await
             }
             Start::Position(Presented::Newer { log: other, time }) => {
                 let back = if *other == log { *time } else { time.minus(FOREIGN_MARGIN) };
@@ -145,7 +146,8 @@ impl Starting<'_> {
     /// An entry of the position, else the offset for its time; what retention has cut is a gap.
     async fn resume(&self, position: &Position) -> Result<Offsets, JournalError> {
         let (mut next, mut gaps) = (Vec::new(), Vec::new());
-        let new: Vec<_> = self.partitions().into_iter().filter(|partition| position.get(*partition).is_none()).collect();
+        let new: Vec<_> =
+            self.partitions().into_iter().filter(|partition| position.get(*partition).is_none()).collect();
         let mut by_time = self.bounds.all_at(self.windows, &new, position.time).await?.into_iter();
         for partition in self.partitions() {
             let Some(known) = position.get(partition) else {
@@ -164,7 +166,8 @@ impl Starting<'_> {
     }
 
     fn from(&self, began: Began, time: Timestamp, next: Vec<u64>) -> Offsets {
-        let keys = self.places.values().map(|names| names.iter().map(|name| Key { name: name.clone(), from: 0 }).collect());
+        let keys =
+            self.places.values().map(|names| names.iter().map(|name| Key { name: name.clone(), from: 0 }).collect());
         Offsets { began, time, next, keys: keys.collect(), gaps: Vec::new() }
     }
 
@@ -177,7 +180,8 @@ impl Starting<'_> {
     }
 
     fn ends(&self) -> Vec<u64> {
-        let end = |partition: &DeliveryPartition| self.windows.read(*partition, crate::window::Window::end).unwrap_or(0);
+        let end =
+            |partition: &DeliveryPartition| self.windows.read(*partition, crate::window::Window::end).unwrap_or(0);
         self.places.keys().map(end).collect()
     }
 

@@ -264,7 +264,6 @@ impl Stream {
         self.access.written(bytes.len(), &tally, self.shared.clock.now());
         bytes
     }
-
 }
 
 /// `tidegate.bye` alone; `id` is where the client would go on.

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use policy::channel_rule::Refusal;
+use policy::channel_rule;
 use policy::{Catalogues, Claims};
 use schemas::channel::ChannelPattern;
 use schemas::id::Tenant;
 use schemas::lane::Lane;
 use schemas::limits;
 use schemas::partition::{DeliveryPartition, delivery_key, partition_of_key};
-use schemas::problem::{Problem, Slug};
+use schemas::problem::Slug;
 use serde::Serialize;
 
 use crate::entry::{channel_key, kind_key};
+use crate::refusal::Refusal;
 
 /// The decision on every channel that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +53,7 @@ impl Subscription {
     ///
     /// # Errors
     /// None is granted: 400 where all are malformed, 401 where a token could help, else 403.
-    pub fn decide(catalogues: &Catalogues, claims: &Claims, asked: &[String]) -> Result<Self, Problem> {
+    pub fn decide(catalogues: &Catalogues, claims: &Claims, asked: &[String]) -> Result<Self, Refusal> {
         let mut decided = Self { granted: Vec::new(), refused: Vec::new() };
         for channel in asked {
             match decide_one(catalogues, claims, channel, &decided.granted) {
@@ -61,7 +62,7 @@ impl Subscription {
                 Err(reason) => decided.refuse(channel, reason),
             }
         }
-        if decided.granted.is_empty() { Err(decided.problem(claims)) } else { Ok(decided) }
+        if decided.granted.is_empty() { Err(decided.refusal(claims)) } else { Ok(decided) }
     }
 
     /// The keys under which events for this subscription stand; none covers another.
@@ -103,7 +104,7 @@ impl Subscription {
         }
     }
 
-    fn problem(&self, claims: &Claims) -> Problem {
+    fn refusal(&self, claims: &Claims) -> Refusal {
         let any = |reason| self.refused.iter().any(|refused| refused.reason == reason);
         let words: Vec<_> = self
             .refused
@@ -113,11 +114,11 @@ impl Subscription {
             .collect();
         let detail = format!("no channel is granted ({})", words.join(", "));
         if self.refused.iter().all(|refused| refused.reason == RefusedReason::Malformed) {
-            Slug::BadChannel.problem(detail)
+            Refusal::new(Slug::BadChannel, detail)
         } else if claims.sub.is_none() && any(RefusedReason::Forbidden) {
-            Slug::Unauthorized.problem(format!("{detail}; a token may help"))
+            Refusal::new(Slug::Unauthorized, format!("{detail}; a token may help"))
         } else {
-            Slug::Forbidden.problem(detail)
+            Refusal::new(Slug::Forbidden, detail)
         }
     }
 }
@@ -164,8 +165,8 @@ fn decide_one(
         return Err(RefusedReason::Limit);
     }
     catalogues.may_subscribe(claims, &pattern).map(|()| Some(pattern)).map_err(|refusal| match refusal {
-        Refusal::Forbidden => RefusedReason::Forbidden,
-        Refusal::UnknownKind => RefusedReason::UnknownKind,
+        channel_rule::Refusal::Forbidden => RefusedReason::Forbidden,
+        channel_rule::Refusal::UnknownKind => RefusedReason::UnknownKind,
     })
 }
 

@@ -8,10 +8,12 @@ use tokio::sync::Notify;
 
 use crate::entry::EVERY_READER;
 
+type Sleepers = HashMap<Arc<str>, HashMap<u64, Arc<Notify>>>;
+
 /// Every sleeper by key. It has an entry for a key only while somebody waits under it.
 #[derive(Debug, Default)]
 pub struct Wakers {
-    sleepers: Mutex<HashMap<Arc<str>, HashMap<u64, Arc<Notify>>>>,
+    sleepers: Mutex<Sleepers>,
     next: AtomicU64,
 }
 
@@ -42,7 +44,10 @@ impl Wakers {
     /// Wakes whoever waits under one of these keys.
     pub fn wake(&self, keys: &HashSet<Arc<str>>) {
         let sleepers = self.lock();
-        keys.iter().filter_map(|key| sleepers.get(key)).flat_map(HashMap::values).for_each(|notify| notify.notify_one());
+        keys.iter()
+            .filter_map(|key| sleepers.get(key))
+            .flat_map(HashMap::values)
+            .for_each(|notify| notify.notify_one());
     }
 
     /// Wakes everybody.
@@ -50,7 +55,7 @@ impl Wakers {
         self.wake(&HashSet::from([Arc::from(EVERY_READER)]));
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, HashMap<u64, Arc<Notify>>>> {
+    fn lock(&self) -> MutexGuard<'_, Sleepers> {
         self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

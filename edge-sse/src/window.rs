@@ -125,12 +125,6 @@ impl Window {
         self.bytes
     }
 
-    /// How many entries it holds.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// The append time of the oldest entry.
     #[must_use]
     pub fn oldest(&self) -> Option<Timestamp> {
@@ -200,12 +194,8 @@ impl Window {
         let entries = self.merge(wanted);
         let more = entries.len() == wanted.entries;
         Reading::Taken(match entries.last() {
-            Some(last) if more => {
-                Taken { next: last.offset + 1, consumed: last.append_time, dry: false, entries }
-            }
-            Some(_) | None => {
-                Taken { next: self.end.max(wanted.from), consumed: self.consumed, dry: true, entries }
-            }
+            Some(last) if more => Taken { next: last.offset + 1, consumed: last.append_time, dry: false, entries },
+            Some(_) | None => Taken { next: self.end.max(wanted.from), consumed: self.consumed, dry: true, entries },
         })
     }
 
