@@ -13,6 +13,8 @@ use tests::stream::{Block, Stream};
 
 /// How long an event may take from the answer to the stream.
 const WITHIN: Duration = Duration::from_secs(15);
+/// How long a stop may keep a stream: each leaves at its own moment inside the drain window.
+const DRAINED_WITHIN: Duration = Duration::from_secs(40);
 
 async fn open(edge: &Process, query: &str) -> (Stream, Block) {
     let mut stream = Stream::open(&edge.url(&format!("/v1/stream?{query}")), None, None).await.expect("200");
@@ -160,7 +162,7 @@ async fn a_system_chosen_port_is_said_first_and_sigterm_ends_with_a_goodbye() {
     process.ready().await;
     assert_ne!(process.address().port(), 0);
     let (mut stream, _) = open(&process, "channel=wiki:en").await;
-    let (status, bye) = tokio::join!(process.stop(), stream.block(WITHIN));
+    let (status, bye) = tokio::join!(process.stop(), stream.block(DRAINED_WITHIN));
     assert!(status.success(), "{status:?}");
     assert!(bye.is("tidegate.bye"), "{bye:?}");
     assert_eq!(bye.json()["reason"], json!("drain"));
