@@ -52,8 +52,9 @@ pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("TIDEGATE_BIN") {
         return path.into();
     }
-    let test = std::env::current_exe().expect("a test knows its own path");
-    let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
+    let own = std::env::current_exe().expect("a process knows its own path");
+    let directory = own.parent().expect("target/<profile>, and deps below it for a test");
+    let profile = if directory.ends_with("deps") { directory.parent().unwrap_or(directory) } else { directory };
     let path = profile.join("tidegate");
     assert!(path.exists(), "{} is not built: `cargo build -p tidegate`, or run `./dev test`", path.display());
     path
