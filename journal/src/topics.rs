@@ -1,13 +1,25 @@
-//! The topics that Tidegate makes, their names and their configuration (design 3.1, 3.6).
+//! The topics that Tidegate makes: their names, their identities, and what the delivery topics are now (design 3.1, 3.6).
+
+mod plan;
 
 use std::sync::Arc;
 
 use schemas::lane::Lane;
+use schemas::limits::DELIVERY_BYTES;
 use schemas::partition::{DeliveryPartition, TopicPartition};
 use schemas::position::LogHash;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::Journal;
 use crate::error::JournalError;
+
+pub use plan::{Difference, Mismatch, TopicPlan, TopicSettings};
+
+/// A record may have this many bytes, key and headers included: a delivery with all its views, and room around it.
+pub const RECORD_BYTES_MAX: usize = DELIVERY_BYTES + 64 * 1024;
+
+/// The generation of the delivery topics that this version makes and reads.
+const GENERATION: u32 = 1;
 
 /// A topic's identity: another one after it was deleted and made again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -117,9 +129,56 @@ impl DeliveryLog {
     /// Reads what the delivery topics are now.
     ///
     /// # Errors
-    /// The log does not answer, a lane is missing, or the lanes differ in their number of partitions.
+    /// The log does not answer (retry), a lane is missing (`Unknown`), or the lanes differ in their number of partitions
+    /// (`Refused`).
     pub async fn read(journal: &dyn Journal, names: &TopicNames) -> Result<Self, JournalError> {
-        let _ = (journal, names);
-        todo!()
+        let cluster = journal.cluster_id().await?;
+        let mut lanes = Vec::with_capacity(Lane::ALL.len());
+        for lane in Lane::ALL {
+            let name = names.delivery(lane);
+            let unknown = || JournalError::Unknown { what: format!("topic {name}") };
+            lanes.push(journal.topic(&name).await?.ok_or_else(unknown)?);
+        }
+        let partitions = lanes[0].partitions;
+        if lanes.iter().any(|lane| lane.partitions != partitions) {
+            let counts: Vec<String> = lanes.iter().map(|lane| lane.partitions.to_string()).collect();
+            let detail =
+                format!("the delivery topics have {} partitions: they must have equally many", counts.join(", "));
+            return Err(JournalError::Refused { detail });
+        }
+        let ids = [lanes[0].id.clone(), lanes[1].id.clone(), lanes[2].id.clone()];
+        Ok(Self { hash: log_hash(&cluster, &ids), generation: GENERATION, partitions, ids })
+    }
+}
+
+/// The low 32 bits of XXH3 over the cluster's id and the topics' ids, each with its length before it.
+fn log_hash(cluster: &str, ids: &[TopicId; 3]) -> LogHash {
+    let mut hash = Xxh3::new();
+    for text in [cluster, &ids[0].0, &ids[1].0, &ids[2].0] {
+        hash.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    LogHash(u32::try_from(hash.digest() & u64::from(u32::MAX)).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(words: [&str; 3]) -> [TopicId; 3] {
+        words.map(|word| TopicId(word.to_owned()))
+    }
+
+    #[test]
+    fn another_topic_or_cluster_is_another_log() {
+        let hash = log_hash("cluster", &ids(["a", "b", "c"]));
+        assert_ne!(hash, log_hash("cluster", &ids(["a", "b", "d"])));
+        assert_ne!(hash, log_hash("cluster", &ids(["b", "a", "c"])));
+        assert_ne!(hash, log_hash("clustera", &ids(["", "b", "c"])));
+    }
+
+    #[test]
+    fn the_hash_of_a_log_never_changes() {
+        assert_eq!(log_hash("MkU3OEVBNTcwNTJENDM2Qg", &ids(["one", "two", "three"])), LogHash(0));
     }
 }
