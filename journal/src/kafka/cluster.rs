@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable};
 use rdkafka::Offset;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::Client;
@@ -25,6 +26,10 @@ use crate::topics::{TopicDescription, TopicId, TopicSpec};
 
 /// Questions that may wait for their answers at once; one more waits for its turn.
 const QUESTIONS_MAX: usize = 16;
+/// The pause before asking again whether a topic that was made is known to the brokers.
+const KNOWN_PAUSE: Duration = Duration::from_millis(20);
+/// How often that is asked: for as long as a question may take.
+const KNOWN_TRIES: usize = 500;
 /// Log lines and errors taken off the client's queue before each question.
 const LINES_MAX: usize = 1_000;
 
@@ -93,10 +98,20 @@ impl Cluster {
         let options = AdminOptions::new().request_timeout(Some(ANSWER_WAIT)).operation_timeout(Some(ANSWER_WAIT));
         let answer = self.admin.create_topics(&[topic], &options).await;
         match answer.map_err(|error| error_meaning(&error, &spec.name))?.into_iter().next() {
-            Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
+            Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => self.until_known(&spec.name).await,
             Some(Err((_, code))) => Err(meaning(code, &spec.name)),
             None => Err(JournalError::Unavailable { detail: format!("{}: no answer", spec.name) }),
         }
+    }
+
+    /// Waits until the brokers know a topic that their controller has made.
+    async fn until_known(&self, name: &str) -> Result<(), JournalError> {
+        let pauses = ConstantBuilder::new().with_delay(KNOWN_PAUSE).with_max_times(KNOWN_TRIES);
+        let known = || async {
+            let unknown = || JournalError::Unavailable { detail: format!("{name}: made, and not yet known") };
+            self.topic(name).await?.map(drop).ok_or_else(unknown)
+        };
+        known.retry(pauses).when(JournalError::retry).await
     }
 
     /// Sets some entries of a topic's configuration.

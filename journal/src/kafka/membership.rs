@@ -85,6 +85,7 @@ struct Keeping {
     keeper: Keeper,
     leaving: Option<Leaving>,
     introduced: bool,
+    missing: usize,
     since: Instant,
     pauses: ExponentialBackoff,
 }
@@ -106,8 +107,14 @@ impl Leaving {
 impl Keeper {
     /// Runs until the member is closed, then leaves the group.
     pub fn run(self) {
-        let mut keeping =
-            Keeping { keeper: self, leaving: None, introduced: false, since: Instant::now(), pauses: pauses() };
+        let mut keeping = Keeping {
+            keeper: self,
+            leaving: None,
+            introduced: false,
+            missing: 0,
+            since: Instant::now(),
+            pauses: pauses(),
+        };
         while !keeping.keeper.closed.load(Ordering::Acquire) {
             keeping.step();
         }
@@ -175,6 +182,11 @@ impl Keeping {
             tracing::warn!(%error, "an assignment was not taken");
             return self.start_over("an assignment was not taken");
         }
+        self.introduce(owned);
+    }
+
+    /// Says what is newly owned, and the first time also that nothing is.
+    fn introduce(&mut self, owned: Vec<Owned>) {
         if !owned.is_empty() || !self.introduced {
             self.introduced = true;
             self.tell(GroupEvent::Assigned(owned));
@@ -198,9 +210,16 @@ impl Keeping {
         }
     }
 
-    fn take_error(&self, consumer: &Membership, error: &KafkaError) {
+    fn take_error(&mut self, consumer: &Membership, error: &KafkaError) {
         let trouble = error_meaning(error, &"the group");
         tracing::debug!(%error, "a member's client reports an error");
+        if matches!(trouble, JournalError::Unknown { .. }) {
+            // Said once of each topic that is not there. While none is, librdkafka does not join.
+            self.missing += 1;
+            if self.missing == self.keeper.topics.len() {
+                self.introduce(Vec::new());
+            }
+        }
         let down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
         let refused = matches!(trouble, JournalError::Refused { .. }) && consumer.client().fatal_error().is_none();
         if down || refused {
