@@ -28,7 +28,7 @@ try {
   const received = page.locator("output#received");
   await received.waitFor({ timeout: LIMIT_MS });
   const count = async () => Number((await received.textContent()).replace(/\D/g, ""));
-  await page.waitForFunction(() => document.documentElement.dataset.state === "live", undefined, { timeout: LIMIT_MS });
+  await page.waitForFunction(() => document.querySelector("#state").textContent.startsWith("open, "), undefined, { timeout: LIMIT_MS });
   console.log("open");
   let last = -1;
   const deadline = Date.now() + LIMIT_MS;
