@@ -12,6 +12,7 @@ use schemas::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::cleanup::Cleanup;
+use super::compaction::Compacted;
 use super::store::{Batch, SegmentName, Store, unavailable};
 use super::stored::{self, Stored};
 use super::wake::{Listeners, locked};
@@ -48,8 +49,8 @@ pub(super) struct State {
     pub position: u64,
     /// The newest append time; no later one is below it.
     pub last_time: Timestamp,
-    /// Below it, only the newest record of each key is kept.
-    pub compacted: u64,
+    /// How far it is compacted.
+    pub compacted: Compacted,
     /// In the order of their offsets; appends go to the last.
     pub segments: VecDeque<Segment>,
     /// The newest records, without a hole between them, up to the end.
@@ -83,7 +84,7 @@ pub(super) struct Mark {
     end: u64,
     position: u64,
     last_time: Timestamp,
-    compacted: u64,
+    compacted: Compacted,
 }
 
 /// Records that have offsets and wait for their write.
@@ -277,6 +278,11 @@ impl Partition {
 }
 
 impl State {
+    /// The segment in which an offset stands.
+    pub fn segment_of(&self, offset: u64) -> Option<&Segment> {
+        self.segments.get(self.segments.partition_point(|segment| segment.base <= offset).checked_sub(1)?)
+    }
+
     fn recover(&mut self, base: u64, records: Keyspace, ends: &Ends) {
         let time = |stored: &Option<Stored>| stored.as_ref().map(|stored| stored.record.append_time);
         let first_position = ends.first.as_ref().map_or(self.position, |first| first.position);

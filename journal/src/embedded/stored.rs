@@ -28,12 +28,18 @@ pub(super) struct Stored {
 
 /// Bytes that a record takes when stored.
 pub(super) fn stored_bytes(record: &NewRecord) -> usize {
-    let headers: usize = record
-        .headers
-        .iter()
-        .map(|(name, value)| HEADER_BYTES + name.len() + value.as_ref().map_or(0, Bytes::len))
-        .sum();
-    FIXED_BYTES + headers + record.key.as_ref().map_or(0, Bytes::len) + record.value.as_ref().map_or(0, Bytes::len)
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + length_of(value)).sum();
+    FIXED_BYTES + HEADER_BYTES * record.headers.len() + headers + length_of(&record.key) + length_of(&record.value)
+}
+
+/// Bytes that a record takes where it is stored.
+pub(super) fn record_bytes(record: &Record) -> u64 {
+    let bytes = FIXED_BYTES + HEADER_BYTES * record.headers.len() + record.size();
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+fn length_of(bytes: &Option<Bytes>) -> usize {
+    bytes.as_ref().map_or(0, Bytes::len)
 }
 
 /// The bytes to store.

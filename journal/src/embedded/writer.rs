@@ -10,6 +10,7 @@ use schemas::time::Timestamp;
 use tokio::sync::oneshot;
 
 use super::appender::Ticket;
+use super::compaction::{Compaction, Step};
 use super::config::{CLEAN_EVERY, TAIL_BATCHES, WRITE_BUFFER_BYTES};
 use super::log::Log;
 use super::partition::{Partition, Staged};
@@ -24,6 +25,7 @@ pub(super) struct Writer {
     tails: Tails,
     buffered_bytes: usize,
     cleaned: Option<Timestamp>,
+    compactions: VecDeque<Compaction>,
 }
 
 /// Recent records in memory, oldest batch first.
@@ -63,7 +65,7 @@ impl Writer {
     /// A writer that has written nothing.
     pub fn new(log: Arc<Log>, tail_bytes: usize) -> Self {
         let tails = Tails { limit_bytes: tail_bytes, bytes: 0, batches: VecDeque::new() };
-        Self { log, tails, buffered_bytes: 0, cleaned: None }
+        Self { log, tails, buffered_bytes: 0, cleaned: None, compactions: VecDeque::new() }
     }
 
     /// Does the jobs in their order, appends and puts between two orders as one write. Whoever asked is told.
@@ -87,17 +89,46 @@ impl Writer {
     /// Cuts and compacts, where it is time; whether there is more to do at once.
     pub fn clean_if_due(&mut self) -> bool {
         let now = self.log.clock.now();
-        let due = self.cleaned.is_none_or(|last| now >= last.plus(CLEAN_EVERY) || now < last);
-        if due {
+        if self.cleaned.is_none_or(|last| now >= last.plus(CLEAN_EVERY) || now < last) {
             self.cleaned = Some(now);
             self.cut_expired(now);
+            self.find_compactions(now);
         }
-        false
+        self.compact_step()
     }
 
     /// Cuts and compacts to the end, as if it were time.
     pub fn clean(&mut self) {
-        self.cut_expired(self.log.clock.now());
+        let now = self.log.clock.now();
+        self.cut_expired(now);
+        self.find_compactions(now);
+        while self.compact_step() {}
+    }
+
+    fn find_compactions(&mut self, now: Timestamp) {
+        if !self.compactions.is_empty() {
+            return;
+        }
+        for partition in self.log.partitions() {
+            match Compaction::due(&partition, now) {
+                Ok(due) => self.compactions.extend(due),
+                Err(error) => tracing::warn!(partition = %partition.name, %error, "compaction was put off"),
+            }
+        }
+    }
+
+    /// Does a part of the first compaction; whether there is more to do.
+    fn compact_step(&mut self) -> bool {
+        let Some(compaction) = self.compactions.front_mut() else { return false };
+        match compaction.step(&self.log.store) {
+            Ok(Step::More) => {}
+            Ok(Step::Done) => drop(self.compactions.pop_front()),
+            Err(error) => {
+                tracing::warn!(%error, "compaction was put off");
+                self.compactions.pop_front();
+            }
+        }
+        !self.compactions.is_empty()
     }
 
     fn cut_expired(&mut self, now: Timestamp) {

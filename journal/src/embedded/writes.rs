@@ -45,11 +45,6 @@ impl Writes {
         Ok(Self { queue, place })
     }
 
-    /// Whether what blocks on the disk may be done by the caller's own thread.
-    pub fn in_caller(&self) -> bool {
-        matches!(self.place, Place::Caller(_))
-    }
-
     /// Hands a job in; false where the writer has ended.
     pub fn submit(&self, job: Job) -> bool {
         let taken = self.queue.push(job);
