@@ -28,6 +28,9 @@ use crate::limits;
 use budget::Budget;
 use shape::Shape;
 
+/// Characters of an error's detail: names in it come from schemas that are not trusted.
+const DETAIL_CHARS: usize = 500;
+
 /// A parsed schema with the text that it was parsed from (field properties such as `labels` kept). Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AvroSchema {
@@ -168,17 +171,17 @@ impl AvroSchema {
 
 impl SchemaError {
     fn of(detail: impl std::fmt::Display) -> Self {
-        Self { detail: detail.to_string() }
+        Self { detail: brief(detail) }
     }
 }
 
 impl DecodeError {
     fn undecodable(detail: impl std::fmt::Display) -> Self {
-        Self::Undecodable { detail: detail.to_string() }
+        Self::Undecodable { detail: brief(detail) }
     }
 
     fn mismatch(detail: impl std::fmt::Display) -> Self {
-        Self::TypeMismatch { detail: detail.to_string() }
+        Self::TypeMismatch { detail: brief(detail) }
     }
 
     /// The same error, said of a field of what it was said of.
@@ -189,6 +192,15 @@ impl DecodeError {
             Self::TooDeep => Self::TooDeep,
         }
     }
+}
+
+fn brief(detail: impl std::fmt::Display) -> String {
+    let mut text = detail.to_string();
+    if let Some((end, _)) = text.char_indices().nth(DETAIL_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
 //! A channel `<kind>:<id>` with optional `/sub` parts, and the pattern `<kind>:*`.
+//!
+//! Texts enter, parsed channels leave. It never knows which kinds are declared: that is policy.
 
 use std::fmt;
 use std::sync::Arc;
@@ -161,5 +163,66 @@ impl From<Channel> for String {
 impl std::borrow::Borrow<str> for Channel {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_channel_is_its_kind_and_its_id(kind in "[a-z][a-z0-9_-]{0,8}", id in "[^\\s\\p{Cc}*/]{1,9}(/[^\\s\\p{Cc}*/]{1,9})?") {
+            let text = format!("{kind}:{id}");
+            let channel = Channel::parse(&text).unwrap();
+            prop_assert_eq!((channel.kind(), channel.id(), channel.to_string()), (&kind[..], &id[..], text.clone()));
+            prop_assert_eq!(ChannelPattern::parse(&text), Ok(ChannelPattern::One(channel.clone())));
+            let all = ChannelPattern::parse(&format!("{kind}:*")).unwrap();
+            prop_assert!(all.covers(&channel));
+        }
+
+        #[test]
+        fn any_text_is_a_channel_or_is_refused(text in any::<String>()) {
+            if let Ok(channel) = Channel::parse(&text) {
+                prop_assert_eq!(channel.as_str(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn each_malformed_channel_has_its_name() {
+        for (text, error) in [
+            ("", ChannelError::NoKind),
+            ("wiki", ChannelError::NoKind),
+            (":en", ChannelError::Kind),
+            ("Wiki:en", ChannelError::Kind),
+            ("1a:en", ChannelError::Kind),
+            ("a b:en", ChannelError::Kind),
+            ("wiki:", ChannelError::Id),
+            ("wiki:a//b", ChannelError::Id),
+            ("wiki:/a", ChannelError::Id),
+            ("wiki:a b", ChannelError::Id),
+            ("wiki:a\nb", ChannelError::Id),
+            ("wiki:*", ChannelError::Id),
+        ] {
+            assert_eq!(Channel::parse(text), Err(error), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_channel_has_as_many_bytes_as_the_limit_and_no_more() {
+        let longest = format!("wiki:{}", "x".repeat(limits::CHANNEL_BYTES - 5));
+        assert!(Channel::parse(&longest).is_ok());
+        assert_eq!(Channel::parse(&format!("{longest}x")), Err(ChannelError::TooLong));
+    }
+
+    #[test]
+    fn a_pattern_covers_its_own_kind_only() {
+        let user = Channel::parse("user:1").unwrap();
+        assert!(!ChannelPattern::parse("wiki:*").unwrap().covers(&user));
+        assert!(!ChannelPattern::parse("user:2").unwrap().covers(&user));
+        assert_eq!(ChannelPattern::parse("user:*").unwrap().to_string(), "user:*");
     }
 }

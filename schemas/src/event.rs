@@ -1,4 +1,6 @@
 //! An event's attributes as a producer says them, parsed; the payload travels beside them.
+//!
+//! [`crate::cloudevent`] makes them from headers and JSON. They are never changed on their way.
 
 use crate::channel::Channel;
 use crate::id::{EventId, EventType, Source, Tenant};

@@ -149,3 +149,34 @@ pub(crate) fn check(
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_has_as_many_bytes_as_its_limit_and_no_more() {
+        let of = |size: usize| "x".repeat(size);
+        assert!(Tenant::parse(&of(limits::TENANT_BYTES)).is_ok());
+        let error = Tenant::parse(&of(limits::TENANT_BYTES + 1)).unwrap_err();
+        assert_eq!(error.to_string(), "the tenant has 65 bytes, more than 64");
+        assert!(EventId::parse(&of(limits::ATTRIBUTE_BYTES)).is_ok());
+        assert!(EventId::parse(&of(limits::ATTRIBUTE_BYTES + 1)).is_err());
+    }
+
+    #[test]
+    fn each_name_refuses_what_it_may_not_hold() {
+        assert!(Tenant::parse("a/b").is_err() && Tenant::parse("a:b").is_err() && Tenant::parse("").is_err());
+        assert!(EventId::parse("a b").is_ok() && EventId::parse("a\0b").is_err());
+        assert!(EventType::parse("wiki edit").is_err());
+        assert!(Label::parse("two words").is_err());
+        assert!(serde_json::from_str::<Source>("\"\"").is_err());
+    }
+
+    #[test]
+    fn a_type_belongs_to_the_domain_before_its_first_dot() {
+        for (text, domain) in [("wiki.edit.minor", "wiki"), ("wiki", "wiki")] {
+            assert_eq!(EventType::parse(text).unwrap().domain(), domain);
+        }
+    }
+}

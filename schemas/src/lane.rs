@@ -1,4 +1,6 @@
 //! How urgent an event is.
+//!
+//! A word enters, a lane leaves. It never decides: policy does.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Every limit of the vocabulary, by name. What happens at each stands in its line.
+//! Every limit of the vocabulary, by name. What happens at each stands in its line; whoever acts on one
+//! has the test that reaches it.
 
 /// An event as rendered for a reader may have this many bytes, whatever is configured; larger goes to the DLQ.
 pub const EVENT_BYTES_HARD: usize = 512 * 1024;

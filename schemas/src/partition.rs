@@ -1,4 +1,6 @@
 //! Partitions: of topics, of the delivery lanes, and which one a channel belongs to.
+//!
+//! Keys enter, numbers leave. Nobody but the router may follow a channel to its partition by them.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,6 @@
 //! A refusal as `application/problem+json` (RFC 9457).
+//!
+//! A slug and words enter, a problem leaves. Statuses and titles stand here only, one for each slug.
 
 use serde::Serialize;
 
