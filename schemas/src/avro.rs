@@ -6,6 +6,7 @@
 
 mod budget;
 mod shape;
+mod layout;
 mod compile;
 mod decode;
 mod resolve;
@@ -135,7 +136,7 @@ impl AvroSchema {
     pub fn decode(&self, writer: &AvroSchema, body: &[u8]) -> Result<Value, DecodeError> {
         let mut budget = Budget::of_one_value();
         let value = decode::decode(&writer.shape, body, &mut budget)?;
-        if writer.text == self.text {
+        if writer.shape.layout == self.shape.layout {
             return Ok(value);
         }
         resolve::resolve(value, &writer.shape, &self.shape, &mut budget)

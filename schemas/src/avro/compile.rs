@@ -18,6 +18,7 @@ use crate::limits;
 use super::SchemaError;
 use super::budget::{Budget, cost_of};
 use super::from_json;
+use super::layout::layout;
 use super::moment::Unit;
 use super::shape::{
     DecimalShape, EnumShape, FieldShape, FixedShape, Names, Node, NodeId, RecordShape, Shape, UuidForm,
@@ -43,7 +44,8 @@ pub(super) fn parse(text: &str) -> Result<Schema, SchemaError> {
 pub(super) fn compile(schema: &Schema) -> Result<Shape, SchemaError> {
     let mut compiler = Compiler::default();
     let root = compiler.add(schema)?;
-    let mut shape = Shape { nodes: compiler.nodes, root, recursive: compiler.recursive };
+    let layout = layout(&compiler.nodes, root);
+    let mut shape = Shape { nodes: compiler.nodes, root, recursive: compiler.recursive, layout };
     prepare_defaults(&mut shape)?;
     Ok(shape)
 }

@@ -23,6 +23,8 @@ pub(super) struct Shape {
     pub(super) root: NodeId,
     /// Whether some type holds itself.
     pub(super) recursive: bool,
+    /// Schemas of the same layout have the same values.
+    pub(super) layout: String,
 }
 
 /// One type.
