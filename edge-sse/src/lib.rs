@@ -37,6 +37,12 @@ mod cors;
 mod door;
 mod edge;
 
+#[cfg(test)]
+#[path = "../tests/support/sample.rs"]
+mod sample;
+#[cfg(test)]
+mod cursor_laws;
+
 pub use clock::Clock;
 pub use config::Config;
 pub use edge::{Dependencies, Edge};
