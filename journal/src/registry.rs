@@ -1,5 +1,7 @@
 //! Schemas by id, and under which subject they are registered.
 
+pub mod confluent;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

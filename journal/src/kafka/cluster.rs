@@ -133,7 +133,7 @@ impl Cluster {
     pub async fn offset_for_time(&self, partition: &TopicPartition, at: Timestamp) -> Result<u64, JournalError> {
         let partition = partition.clone();
         self.ask(move |client| {
-            let found = time::offset_for(client, &partition, at.millis(), ANSWER_WAIT);
+            let found = time::offset_for(client, &partition, at.millis().max(0), ANSWER_WAIT);
             match found.map_err(|error| error_meaning(&error, &partition))? {
                 Ok(Offset::Offset(offset)) if offset >= 0 => Ok(offset.unsigned_abs()),
                 Ok(_) => Ok(watermarks(client, &partition, ANSWER_WAIT)?.high),

@@ -116,11 +116,13 @@ impl Keeper {
             pauses: pauses(),
         };
         while !keeping.keeper.closed.load(Ordering::Acquire) {
-            keeping.step();
+            match keeping.keeper.ownership.consumer() {
+                Some(consumer) => keeping.step(&consumer),
+                None => keeping.rejoin(),
+            }
         }
         keeping.keeper.ownership.strike_all();
-        let consumer = keeping.keeper.ownership.consumer();
-        consumer.context().close(&consumer, keeping.leaving.is_some());
+        keeping.close();
     }
 }
 
@@ -134,22 +136,21 @@ fn pauses() -> ExponentialBackoff {
 }
 
 impl Keeping {
-    fn step(&mut self) {
-        let consumer = self.keeper.ownership.consumer();
+    fn step(&mut self, consumer: &Membership) {
         let wait = if self.leaving.is_some() || consumer.context().has_rebalance() { POLL_BUSY } else { POLL };
         match consumer.poll(wait) {
             // Nothing is assigned to this consumer, so nothing is fetched.
             None | Some(Ok(_)) => {}
-            Some(Err(error)) => self.take_error(&consumer, &error),
+            Some(Err(error)) => self.take_error(consumer, &error),
         }
         if consumer.client().fatal_error().is_some() {
             self.start_over("the group has thrown this member out");
         } else if self.leaving.is_some() {
-            self.finish_leaving(&consumer);
+            self.finish_leaving(consumer);
         } else if self.keeper.events.capacity() > 0
             && let Some(rebalance) = consumer.context().next_rebalance()
         {
-            self.rebalance(&consumer, rebalance);
+            self.rebalance(consumer, rebalance);
         }
     }
 
@@ -227,37 +228,39 @@ impl Keeping {
         }
     }
 
-    /// Gives everything up and joins anew, after a pause.
+    /// Gives everything up; the next step joins anew.
     fn start_over(&mut self, reason: &str) {
         let lost = self.keeper.ownership.strike_all();
         tracing::warn!(reason, partitions = lost.len(), "a group member starts over");
-        let old = self.keeper.ownership.consumer();
-        old.context().close(&old, self.leaving.take().is_some());
+        self.close();
         if !lost.is_empty() {
             self.tell(GroupEvent::Lost(lost));
         }
         self.tell(GroupEvent::Trouble(JournalError::Unavailable { detail: reason.to_owned() }));
-        if self.since.elapsed() > REJOIN_FORGIVEN {
-            self.pauses = pauses();
-        }
-        drop(old);
-        while !self.keeper.closed.load(Ordering::Acquire) {
-            self.pause();
-            match subscribe(&self.keeper.properties, &self.keeper.topics) {
-                Ok(consumer) => {
-                    self.since = Instant::now();
-                    return self.keeper.ownership.replace_consumer(consumer);
-                }
-                Err(error) => tracing::warn!(%error, "a group member cannot join"),
-            }
+    }
+
+    /// Leaves the group. A commit that is under way still holds the consumer; it is closed when that has its answer.
+    fn close(&mut self) {
+        let leaving = self.leaving.take().is_some();
+        if let Some(consumer) = self.keeper.ownership.replace_consumer(None) {
+            consumer.context().close(&consumer, leaving);
         }
     }
 
-    fn pause(&mut self) {
+    /// Joins anew, after a pause.
+    fn rejoin(&mut self) {
+        if self.since.elapsed() > REJOIN_FORGIVEN {
+            self.pauses = pauses();
+        }
         let until = Instant::now() + self.pauses.next().unwrap_or(REJOIN_PAUSE_MAX);
         while Instant::now() < until && !self.keeper.closed.load(Ordering::Acquire) {
             std::thread::park_timeout(POLL.min(until.saturating_duration_since(Instant::now())));
         }
+        match subscribe(&self.keeper.properties, &self.keeper.topics) {
+            Ok(consumer) => drop(self.keeper.ownership.replace_consumer(Some(consumer))),
+            Err(error) => tracing::warn!(%error, "a group member cannot join"),
+        }
+        self.since = Instant::now();
     }
 
     /// Hands an event over. A rebalance is only taken up when there is room; trouble is told where there is.

@@ -21,7 +21,7 @@ use super::client::{ANSWER_WAIT, error_meaning, number};
 use super::membership::Rebalances;
 use super::native::queue::member_id;
 use crate::error::{CommitError, JournalError};
-use crate::group::{Committed, Committer, Owned};
+use crate::group::{Committed, Committer, METADATA_BYTES, Owned};
 
 /// A member's consumer; it is replaced when the group has thrown the member out for good.
 pub(super) type Membership = Arc<BaseConsumer<Rebalances>>;
@@ -30,7 +30,8 @@ pub(super) type Membership = Arc<BaseConsumer<Rebalances>>;
 pub(super) struct Ownership {
     table: Mutex<Table>,
     lane: Arc<tokio::sync::Mutex<()>>,
-    consumer: RwLock<Membership>,
+    /// None when the member has left: what is held longest closes the consumer, and that must not be a committer.
+    consumer: RwLock<Option<Membership>>,
     generations: Arc<AtomicU64>,
 }
 
@@ -43,15 +44,16 @@ struct Table {
 
 impl Ownership {
     pub fn new(consumer: Membership, generations: Arc<AtomicU64>) -> Self {
-        Self { table: Mutex::default(), lane: Arc::default(), consumer: RwLock::new(consumer), generations }
+        Self { table: Mutex::default(), lane: Arc::default(), consumer: RwLock::new(Some(consumer)), generations }
     }
 
-    pub fn consumer(&self) -> Membership {
+    pub fn consumer(&self) -> Option<Membership> {
         self.consumer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn replace_consumer(&self, consumer: Membership) {
-        *self.consumer.write().unwrap_or_else(PoisonError::into_inner) = consumer;
+    /// Puts another consumer in the place of the old one, which is returned: whoever drops it closes it.
+    pub fn replace_consumer(&self, consumer: Option<Membership>) -> Option<Membership> {
+        std::mem::replace(&mut *self.consumer.write().unwrap_or_else(PoisonError::into_inner), consumer)
     }
 
     /// Takes partitions into the table, under new generations.
@@ -110,10 +112,9 @@ impl Ownership {
 
     /// Sends one commit and waits for its answer, on the calling thread.
     fn commit(&self, owned: &Owned, committed: &Committed) -> Result<(), CommitError> {
-        let consumer = self.consumer();
-        if self.has_ended(&consumer, owned) {
+        let Some(consumer) = self.consumer().filter(|consumer| !self.has_ended(consumer, owned)) else {
             return Err(CommitError::NotOwned);
-        }
+        };
         let unavailable = |error: &KafkaError| CommitError::Unavailable { detail: error.to_string() };
         let list = list(&owned.partition, committed).map_err(|error| unavailable(&error))?;
         match consumer.commit(&list, CommitMode::Sync) {
@@ -166,12 +167,17 @@ impl Committer for KafkaCommitter {
     async fn committed(&self, partition: &TopicPartition) -> Result<Option<Committed>, JournalError> {
         let (ownership, partition) = (self.0.clone(), partition.clone());
         let asked = tokio::task::spawn_blocking(move || {
-            committed(&ownership.consumer(), &partition).map_err(|error| error_meaning(&error, &partition))
+            let consumer = ownership.consumer().ok_or_else(ended)?;
+            committed(&consumer, &partition).map_err(|error| error_meaning(&error, &partition))
         });
-        asked.await.map_err(|_| JournalError::Unavailable { detail: "the member has ended".to_owned() })?
+        asked.await.map_err(|_| ended())?
     }
 
     async fn commit(&self, owned: &Owned, committed: Committed) -> Result<(), CommitError> {
+        let size = committed.metadata.len();
+        if size > METADATA_BYTES {
+            return Err(CommitError::MetadataTooLarge { size, limit: METADATA_BYTES });
+        }
         let lane = self.0.lane.clone().lock_owned().await;
         let (ownership, owned) = (self.0.clone(), owned.clone());
         let sent = tokio::task::spawn_blocking(move || {
@@ -181,6 +187,10 @@ impl Committer for KafkaCommitter {
         });
         sent.await.map_err(|_| CommitError::NotOwned)?
     }
+}
+
+fn ended() -> JournalError {
+    JournalError::Unavailable { detail: "the member is not in its group".to_owned() }
 }
 
 fn committed(consumer: &Membership, partition: &TopicPartition) -> KafkaResult<Option<Committed>> {
