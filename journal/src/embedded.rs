@@ -1,8 +1,8 @@
 //! The embedded body: a durable log in this process, on fjall, with Kafka's semantics and nothing installed.
 //!
 //! Read in this order: how it is opened (`config`), where bytes stand (`store`, `stored`), what is kept (`cleanup`), a
-//! partition and how it is read and cut (`partition`, `reading`, `cut`,
-//! `compaction`), the topics (`log`), the way of an append
+//! partition over its topic's segments, and how it is read and cut (`segments`, `partition`, `reading`, `cut`,
+//! `compaction`), the topics (`topic`, `log`), the way of an append
 //! (`appender`, `queue`, `writes`, `writer`), the readers (`fetch`, `follower`), and consumer groups (`assignment`,
 //! `group`, `commits`, `coordinator`, `member`), and the schemas beside it all (`registry`). It never leaves the process: one process at a time
 //! opens a directory.
@@ -12,10 +12,12 @@ mod wake;
 mod store;
 mod stored;
 mod cleanup;
+mod segments;
 mod partition;
 mod reading;
 mod cut;
 mod compaction;
+mod topic;
 mod log;
 mod appender;
 mod queue;

@@ -5,6 +5,7 @@
 //! [`registry_laws!`](crate::registry_laws) make a test of each.
 #![allow(
     clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
     clippy::missing_panics_doc,
     reason = "laws are tests, kept where every body can run them"
 )]

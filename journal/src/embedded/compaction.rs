@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::config::{COMPACTION_KEYS, COMPACTION_STEP_BYTES, COMPACTION_STEP_RECORDS};
-use super::partition::{Partition, mark_key};
+use super::cut::{drop_all, is_empty};
+use super::partition::Partition;
 use super::reading::Lookup;
 use super::store::Store;
-use super::stored::record_bytes;
+use super::stored::{key, record_bytes};
 use crate::error::{JournalError, ReadError};
 use crate::read::{ReadLimits, ReadPage};
 use crate::record::Record;
@@ -73,7 +74,7 @@ impl Compaction {
         }
         let (compacted, start, position) = {
             let state = partition.state();
-            (state.compacted, state.start, state.position)
+            (state.mark.compacted, state.mark.start, state.mark.position)
         };
         let dirty = position.saturating_sub(compacted.position);
         let all = dirty.saturating_add(compacted.bytes);
@@ -113,7 +114,7 @@ impl Compaction {
         match self.stage {
             Stage::Gather => {
                 self.stage = Stage::Sweep;
-                self.next = self.partition.state().start;
+                self.next = self.partition.state().mark.start;
                 Ok(Step::More)
             }
             Stage::Sweep => self.finish(store),
@@ -124,7 +125,7 @@ impl Compaction {
     fn page(&mut self) -> Result<ReadPage, JournalError> {
         let limits =
             ReadLimits { records: COMPACTION_STEP_RECORDS, bytes: COMPACTION_STEP_BYTES, wait: Duration::ZERO };
-        self.next = self.next.max(self.partition.state().start);
+        self.next = self.next.max(self.partition.state().mark.start);
         match self.partition.look_up(self.next, limits) {
             Ok(Lookup::Ready(page)) => Ok(page),
             Ok(Lookup::Cold(read)) => read.page(limits),
@@ -149,23 +150,23 @@ impl Compaction {
     }
 
     fn sweep(&mut self, store: &Store, records: &[Record]) -> Result<(), JournalError> {
-        let mut batch = store.batch();
-        {
-            let state = self.partition.state();
-            for record in records {
-                if !self.is_over(record) {
-                    self.left_bytes += record_bytes(record);
-                } else if let Some(segment) = state.segment_of(record.offset) {
-                    batch.erase(&segment.records, record.offset);
-                }
+        let (mut batch, number) = (store.batch(), self.partition.name.partition);
+        for record in records {
+            if !self.is_over(record) {
+                self.left_bytes += record_bytes(record);
+                continue;
             }
-            if batch.is_empty() {
-                return Ok(());
+            let here = self.partition.segments.stretches(number, record.offset..record.offset + 1);
+            if let Some(stretch) = here.first() {
+                batch.erase(&stretch.records, &key(number, record.offset));
             }
-            // The end may have been known by a record that goes.
-            batch
-                .put_json(&mark_key(&self.partition.topic, self.partition.name.partition), &Partition::mark(&state))?;
         }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // The end may have been known by a record that goes.
+        let mark = self.partition.state().mark;
+        self.partition.remember(&mut batch, &mark)?;
         batch.commit()
     }
 
@@ -177,38 +178,26 @@ impl Compaction {
 
     fn finish(&mut self, store: &Store) -> Result<Step, JournalError> {
         let mark = {
-            let mut state = self.partition.state();
-            let position = state.compacted.position + self.appended_bytes;
-            state.compacted = Compacted { offset: self.end, position, bytes: self.left_bytes };
-            Partition::mark(&state)
+            let mark = &mut self.partition.state().mark;
+            let position = mark.compacted.position + self.appended_bytes;
+            mark.compacted = Compacted { offset: self.end, position, bytes: self.left_bytes };
+            *mark
         };
         let mut batch = store.batch();
-        batch.put_json(&mark_key(&self.partition.topic, self.partition.name.partition), &mark)?;
+        self.partition.remember(&mut batch, &mark)?;
         batch.commit()?;
         self.partition.forget_tail(self.end);
-        self.drop_emptied(store)?;
+        let number = self.partition.name.partition;
+        self.partition.segments.forget_emptied(number, |records| is_empty(records, number));
+        drop_all(store, self.partition.segments.take_unread(true))?;
         Ok(Step::Done)
-    }
-
-    /// Drops the segments that hold nothing any more and are not appended to.
-    fn drop_emptied(&self, store: &Store) -> Result<(), JournalError> {
-        let closed = {
-            let state = self.partition.state();
-            let closed = state.segments.iter().zip(state.segments.iter().skip(1)).map(|(segment, _)| segment.clone());
-            closed.filter(|segment| segment.base < self.end).collect::<Vec<_>>()
-        };
-        for segment in closed.into_iter().filter(|segment| segment.records.first_key_value().is_none()) {
-            self.partition.state().segments.retain(|other| other.base != segment.base);
-            store.drop_segment(segment.records)?;
-        }
-        Ok(())
     }
 }
 
 /// The end of what is older than the lag.
 fn end_of_lag(partition: &Partition, now: Timestamp, lag: Duration) -> Result<u64, JournalError> {
     if lag.is_zero() {
-        return Ok(partition.state().end);
+        return Ok(partition.state().mark.end);
     }
     let time = now.minus(lag);
     match partition.look_up_time(time)? {

@@ -10,17 +10,23 @@ use schemas::time::Timestamp;
 /// The largest record, as it is stored; a larger one is `TooLarge`. Twice the largest delivery (design 3.3).
 pub const RECORD_BYTES: usize = 8 * 1024 * 1024;
 /// Recent records kept in memory over all partitions, so that following costs no read of the disk.
-pub const TAIL_BYTES: usize = 16 * 1024 * 1024;
+pub const TAIL_BYTES: usize = 8 * 1024 * 1024;
 /// Batches whose records may stand in the tails; the oldest goes first.
 pub(super) const TAIL_BATCHES: usize = 65_536;
 /// Records that one write may hold; the rest waits for the next.
 pub(super) const BATCH_RECORDS: usize = 4_096;
 /// Bytes that one write may hold beyond its first record.
-pub(super) const BATCH_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const BATCH_BYTES: usize = 2 * 1024 * 1024;
 /// Blocks of tables kept in memory by the store.
 pub(super) const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// Written bytes that may stand in the store's memory before the largest part goes to a table.
-pub(super) const WRITE_BUFFER_BYTES: usize = 24 * 1024 * 1024;
+pub(super) const WRITE_BUFFER_BYTES: usize = 16 * 1024 * 1024;
+/// Buffers that may wait to be written out; the writer waits for the store where there are more.
+pub(super) const WRITE_OUTS: usize = 2;
+/// How long one write waits for that; the store stalls by itself where it cannot keep up.
+pub(super) const WRITE_OUT_WAIT: Duration = Duration::from_secs(1);
+/// How often it looks.
+pub(super) const WRITE_OUT_POLL: Duration = Duration::from_millis(1);
 /// A segment's share of the store's memory; never reached, because [`WRITE_BUFFER_BYTES`] is for all together.
 pub(super) const SEGMENT_BUFFER_BYTES: u64 = 64 * 1024 * 1024;
 /// Commits, marks and schemas in the store's memory.

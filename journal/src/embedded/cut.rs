@@ -1,14 +1,18 @@
-//! Cutting a partition's beginning: by retention, whole segments at a time, or at an offset by hand.
+//! Cutting a partition's beginning: by retention, whole parts at a time, or at an offset by hand; and burying what was cut.
 
+use fjall::Keyspace;
 use schemas::time::Timestamp;
 
 use super::cleanup::Cleanup;
-use super::partition::{Partition, State, mark_key};
-use super::store::Store;
+use super::config::COMPACTION_STEP_RECORDS;
+use super::partition::Partition;
+use super::segments::{Part, Segments};
+use super::store::{Store, unavailable};
+use super::stored;
 use crate::error::JournalError;
 
 impl Partition {
-    /// Drops the segments that retention has ended.
+    /// Cuts the parts off that retention has ended.
     ///
     /// # Errors
     /// The store does not answer.
@@ -17,12 +21,13 @@ impl Partition {
         if !cleanup.delete {
             return Ok(());
         }
-        let start = {
-            let state = self.state();
-            let ended = state.ended_segments(&cleanup, now);
-            state.segments.get(ended).map_or(state.end, |kept| kept.base).max(state.start)
-        };
-        self.cut(store, start)
+        let parts = self.segments.parts(self.name.partition);
+        let ended = ended_parts(&parts, &cleanup, now);
+        if ended == 0 {
+            return Ok(());
+        }
+        let end = self.state().mark.end;
+        self.cut(store, parts.get(ended).map_or(end, |kept| kept.first))
     }
 
     /// Starts the partition at `start` from now on; at most at its end, never before where it starts already.
@@ -30,48 +35,72 @@ impl Partition {
     /// # Errors
     /// The store does not answer.
     pub fn cut(&self, store: &Store, start: u64) -> Result<(), JournalError> {
-        let mark = {
-            let state = self.state();
-            let start = start.min(state.end);
-            if start <= state.start {
-                return Ok(());
-            }
-            let mut mark = Self::mark(&state);
-            mark.start = start;
-            mark
-        };
+        let mut mark = self.state().mark;
+        let start = start.min(mark.end);
+        if start <= mark.start {
+            return Ok(());
+        }
+        mark.start = start;
         let mut batch = store.batch();
-        batch.put_json(&mark_key(&self.topic, self.name.partition), &mark)?;
+        self.remember(&mut batch, &mark)?;
         batch.commit()?;
-        let dropped = {
+        {
             let mut state = self.state();
-            state.start = mark.start;
-            let whole = state.segments_below(mark.start);
-            state.segments.drain(..whole).collect::<Vec<_>>()
-        };
-        self.forget_tail(mark.start);
+            state.mark.start = start;
+            self.segments.cut(self.name.partition, start, mark.end);
+        }
+        self.forget_tail(start);
         self.listeners.wake();
-        dropped.into_iter().try_for_each(|segment| store.drop_segment(segment.records))
+        drop_all(store, self.segments.take_unread(true))
     }
 }
 
-impl State {
-    /// How many segments, from the first on, are older than `retention.ms` or beyond `retention.bytes`.
-    fn ended_segments(&self, cleanup: &Cleanup, now: Timestamp) -> usize {
-        let mut bytes: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
-        let last = self.segments.len().saturating_sub(1);
-        let ended = |(at, segment): (usize, &super::partition::Segment)| {
-            let old = cleanup.retention.is_some_and(|kept| segment.last_time.is_some_and(|time| time.plus(kept) < now));
-            bytes -= segment.bytes;
-            let beyond = at < last && cleanup.retention_bytes.is_some_and(|limit| bytes >= limit);
-            old || beyond
-        };
-        self.segments.iter().enumerate().map(ended).take_while(|ended| *ended).count()
+impl Segments {
+    /// Takes some records out of parts that were cut off; whether there is more to do. Parts go with their segment, which retention by time
+    /// ends soon enough: this is for topics where a quiet partition could hold a segment for ever.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub fn bury(&self, store: &Store, cleanup: &Cleanup) -> Result<bool, JournalError> {
+        if cleanup.retention.is_some() && cleanup.retention_bytes.is_none() {
+            return Ok(false);
+        }
+        let Some((segment, partition)) = self.dead_part() else { return Ok(false) };
+        let mut batch = store.batch();
+        let mut count = 0;
+        for guard in segment.records.prefix(partition.to_be_bytes()).take(COMPACTION_STEP_RECORDS) {
+            let key = guard.key().map_err(unavailable)?;
+            batch.erase(&segment.records, &key);
+            count += 1;
+        }
+        if count < COMPACTION_STEP_RECORDS {
+            self.buried(segment.number, partition);
+        }
+        batch.commit()?;
+        Ok(true)
     }
+}
 
-    /// How many segments, from the first on, hold nothing at or above `offset`.
-    fn segments_below(&self, offset: u64) -> usize {
-        let ends = self.segments.iter().skip(1).map(|next| next.base).chain([self.end]);
-        ends.take_while(|end| *end <= offset).count()
-    }
+/// Drops segments that nobody can read any more.
+///
+/// # Errors
+/// The store does not answer.
+pub(super) fn drop_all(store: &Store, segments: Vec<Keyspace>) -> Result<(), JournalError> {
+    segments.into_iter().try_for_each(|segment| store.drop_segment(segment))
+}
+
+/// Whether a segment holds nothing of a partition.
+pub(super) fn is_empty(records: &Keyspace, partition: u32) -> bool {
+    records.range(stored::keys(partition, 0..u64::MAX)).next().is_none()
+}
+
+/// How many parts, from the first on, are older than `retention.ms`, or behind `retention.bytes` of younger ones.
+fn ended_parts(parts: &[Part], cleanup: &Cleanup, now: Timestamp) -> usize {
+    let mut younger: u64 = parts.iter().map(|part| part.bytes).sum();
+    let ended = |part: &&Part| {
+        younger -= part.bytes;
+        let is_old = cleanup.retention.is_some_and(|kept| part.last_time.plus(kept) < now);
+        is_old || cleanup.retention_bytes.is_some_and(|limit| younger >= limit.max(1))
+    };
+    parts.iter().take_while(ended).count()
 }

@@ -2,23 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemas::partition::TopicPartition;
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::cleanup::Cleanup;
-use super::config::{Clock, EmbeddedConfig, TOPIC_NAME_BYTES, TOPIC_PARTITIONS, WriteIn};
+use super::config::{Clock, EmbeddedConfig, WriteIn};
+use super::cut::drop_all;
 use super::partition::{Partition, mark_key};
 use super::reading::Lookup;
-use super::store::{SegmentName, Store, by_partition, parse_json};
-use super::wake::{Listeners, locked};
+use super::segments::Segments;
+use super::store::{Store, parse_json};
+use super::topic::{Remembered, Topic, check};
+use super::wake::Listeners;
 use crate::error::{JournalError, ReadError};
 use crate::read::{ReadLimits, ReadPage};
-use crate::topics::{TopicDescription, TopicId, TopicSpec};
+use crate::topics::{TopicId, TopicSpec};
 
 const TOPIC: &str = "topic/";
 const CLUSTER: &[u8] = b"cluster";
@@ -41,24 +43,6 @@ pub(super) struct Log {
     topics: RwLock<BTreeMap<Arc<str>, Arc<Topic>>>,
 }
 
-/// A topic.
-#[derive(Debug)]
-pub(super) struct Topic {
-    /// Its identity.
-    pub id: TopicId,
-    /// Its partitions.
-    pub partitions: Vec<Arc<Partition>>,
-    config: Mutex<BTreeMap<String, String>>,
-}
-
-/// What is remembered of a topic.
-#[derive(Debug, Serialize, Deserialize)]
-struct Remembered {
-    id: String,
-    partitions: u32,
-    config: BTreeMap<String, String>,
-}
-
 impl Log {
     /// Reads what the store has; segments of topics that are no more are dropped.
     ///
@@ -76,16 +60,18 @@ impl Log {
                 drawn
             }
         };
-        let mut segments = by_partition(store.segments());
+        let mut segments = store.segments();
         let mut topics = BTreeMap::new();
         for (name, bytes) in store.list(TOPIC.as_bytes())? {
             let remembered: Remembered = parse_json(&name, &bytes)?;
             let name: Arc<str> = String::from_utf8_lossy(&name).into();
-            let topic = Topic::open(&store, &name, remembered, &mut segments)?;
+            let segments = segments.remove(&remembered.id).unwrap_or_default();
+            let topic = Topic::open(&store, &name, remembered, &segments)?;
             topics.insert(name, Arc::new(topic));
         }
-        for segment in segments.into_values().flatten() {
-            store.drop_segment(store.segment(&segment)?)?;
+        for (topic, numbers) in segments {
+            let dead = Segments::open(&store, TopicId(topic), &numbers)?;
+            drop_all(&store, dead.take_all())?;
         }
         let (changes, version, topics) = (Listeners::default(), AtomicU64::new(0), RwLock::new(topics));
         Ok(Self { store, clock, changes, cluster_id, read_in, seed, version, topics })
@@ -98,8 +84,7 @@ impl Log {
 
     /// The identities of all topics.
     pub fn topic_ids(&self) -> BTreeSet<String> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.values().map(|topic| topic.id.0.clone()).collect()
+        self.topics().iter().map(|topic| topic.id.0.clone()).collect()
     }
 
     /// A topic, where it exists.
@@ -118,10 +103,14 @@ impl Log {
             .ok_or_else(|| JournalError::Unknown { what: name.to_string() })
     }
 
+    /// All topics, by name.
+    pub fn topics(&self) -> Vec<Arc<Topic>> {
+        self.topics.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// All partitions, by topic and number.
     pub fn partitions(&self) -> Vec<Arc<Partition>> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.values().flat_map(|topic| topic.partitions.iter().cloned()).collect()
+        self.topics().iter().flat_map(|topic| topic.partitions.iter().cloned()).collect()
     }
 
     /// A page of a partition.
@@ -169,7 +158,7 @@ impl Log {
         batch.put_json(&topic_key(&spec.name), &remembered)?;
         batch.commit()?;
         let name: Arc<str> = spec.name.as_str().into();
-        let topic = Topic::open(&self.store, &name, remembered, &mut BTreeMap::new())?;
+        let topic = Topic::open(&self.store, &name, remembered, &BTreeSet::new())?;
         self.change(|topics| topics.insert(name, Arc::new(topic)));
         Ok(())
     }
@@ -180,16 +169,13 @@ impl Log {
     /// `Unknown`, `Refused`, or the store does not answer.
     pub fn configure(&self, name: &str, entries: &[(String, String)]) -> Result<(), JournalError> {
         let topic = self.topic(name).ok_or_else(|| JournalError::Unknown { what: format!("topic {name}") })?;
-        let mut config = locked(&topic.config).clone();
-        config.extend(entries.iter().cloned());
-        let cleanup = Arc::new(Cleanup::parse(&config)?);
-        let partitions = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
+        let mut remembered = topic.remembered();
+        remembered.config.extend(entries.iter().cloned());
+        let cleanup = Arc::new(Cleanup::parse(&remembered.config)?);
         let mut batch = self.store.batch();
-        let remembered = Remembered { id: topic.id.0.clone(), partitions, config };
         batch.put_json(&topic_key(name), &remembered)?;
         batch.commit()?;
-        *locked(&topic.config) = remembered.config;
-        topic.partitions.iter().for_each(|partition| partition.set_cleanup(cleanup.clone()));
+        topic.configure(remembered.config, &cleanup);
         Ok(())
     }
 
@@ -207,10 +193,7 @@ impl Log {
         forget.iter().for_each(|key| batch.forget(key));
         batch.commit()?;
         self.change(|topics| topics.remove(name));
-        for segment in topic.partitions.iter().flat_map(|partition| partition.end_of_topic()) {
-            self.store.drop_segment(segment.records)?;
-        }
-        Ok(())
+        drop_all(&self.store, topic.end())
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<Arc<str>, Arc<Topic>>) -> T) {
@@ -224,50 +207,6 @@ impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Log {}", self.cluster_id)
     }
-}
-
-impl Topic {
-    fn open(
-        store: &Store,
-        name: &Arc<str>,
-        remembered: Remembered,
-        segments: &mut BTreeMap<(String, u32), Vec<SegmentName>>,
-    ) -> Result<Self, JournalError> {
-        let cleanup = Arc::new(Cleanup::parse(&remembered.config)?);
-        let id = TopicId(remembered.id);
-        let partitions = (0..remembered.partitions)
-            .map(|number| {
-                let segments = segments.remove(&(id.0.clone(), number)).unwrap_or_default();
-                let name = TopicPartition { topic: name.clone(), partition: number };
-                Partition::open(store, name, id.clone(), cleanup.clone(), &segments).map(Arc::new)
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { id, partitions, config: Mutex::new(remembered.config) })
-    }
-
-    /// What the log says of it.
-    pub fn description(&self) -> TopicDescription {
-        let mut config = locked(&self.config).clone();
-        config.entry("message.timestamp.type".to_owned()).or_insert_with(|| "LogAppendTime".to_owned());
-        TopicDescription {
-            id: self.id.clone(),
-            partitions: u32::try_from(self.partitions.len()).unwrap_or(u32::MAX),
-            config: config.into_iter().collect(),
-        }
-    }
-}
-
-/// Kafka's rule for names: letters, digits, `.`, `_`, `-`.
-fn check(spec: &TopicSpec) -> Result<(), JournalError> {
-    let letters = spec.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
-    if spec.name.is_empty() || spec.name.len() > TOPIC_NAME_BYTES || !letters {
-        return Err(JournalError::Refused { detail: format!("{:?} is no name for a topic", spec.name) });
-    }
-    if spec.partitions == 0 || spec.partitions > TOPIC_PARTITIONS {
-        let detail = format!("{} partitions are not between 1 and {TOPIC_PARTITIONS}", spec.partitions);
-        return Err(JournalError::Refused { detail });
-    }
-    Ok(())
 }
 
 /// 16 bytes that depend on the seed and on how many were drawn before, as base64url.

@@ -1,20 +1,19 @@
-//! One partition: where it starts and ends, its segments, and its recent records in memory.
+//! One partition: where it starts and ends, and its recent records in memory.
 //!
 //! Only the writer changes it, step by step under the lock; any number read. A record is seen when it is durable.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
-use fjall::Keyspace;
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::cleanup::Cleanup;
 use super::compaction::Compacted;
-use super::store::{Batch, SegmentName, Store, unavailable};
-use super::stored::{self, Stored};
+use super::segments::{Active, Part, Segments};
+use super::store::{Batch, Store};
+use super::stored;
 use super::wake::{Listeners, locked};
 use crate::Watermarks;
 use crate::append::NewRecord;
@@ -32,6 +31,8 @@ pub(super) struct Partition {
     pub name: TopicPartition,
     /// Its topic's identity.
     pub topic: TopicId,
+    /// Its topic's segments. Locked inside the state's lock, never the other way.
+    pub segments: Arc<Segments>,
     /// Who waits for records, for a cut, or for the end of the topic.
     pub listeners: Listeners,
     cleanup: Mutex<Arc<Cleanup>>,
@@ -39,8 +40,19 @@ pub(super) struct Partition {
 }
 
 /// What a partition is now.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct State {
+    /// What outlives the records.
+    pub mark: Mark,
+    /// The newest records, without a hole between them, up to the end.
+    pub tail: VecDeque<Record>,
+    /// The topic was deleted.
+    pub gone: bool,
+}
+
+/// What outlives the records: remembered at every cut.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
     /// The first offset that may be read.
     pub start: u64,
     /// The offset that the next record gets.
@@ -51,55 +63,22 @@ pub(super) struct State {
     pub last_time: Timestamp,
     /// How far it is compacted.
     pub compacted: Compacted,
-    /// In the order of their offsets; appends go to the last.
-    pub segments: VecDeque<Segment>,
-    /// The newest records, without a hole between them, up to the end.
-    pub tail: VecDeque<Record>,
-    /// The topic was deleted.
-    pub gone: bool,
-}
-
-/// A part of a partition that is dropped as one.
-#[derive(Clone)]
-pub(super) struct Segment {
-    /// The first offset that it may hold; the next segment's base ends it.
-    pub base: u64,
-    /// Its records by offset.
-    pub records: Keyspace,
-    /// Bytes appended to it.
-    pub bytes: u64,
-    /// Those of them that the store has not yet been told to write out.
-    pub buffered: usize,
-    /// The append time of its first record.
-    pub first_time: Option<Timestamp>,
-    /// The append time of its last record.
-    pub last_time: Option<Timestamp>,
-}
-
-/// What outlives the records: remembered at every cut.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mark {
-    /// The first offset that may be read.
-    pub start: u64,
-    end: u64,
-    position: u64,
-    last_time: Timestamp,
-    compacted: Compacted,
 }
 
 /// Records that have offsets and wait for their write.
 #[derive(Debug)]
 pub(super) struct Staged {
-    /// The records.
+    /// The records, at least one.
     pub records: Vec<Record>,
-    /// Their bytes in the segment.
+    /// Their bytes when stored.
     pub bytes: usize,
     /// Their append time.
     pub time: Timestamp,
+    active: Active,
 }
 
 impl Partition {
-    /// A partition as the store has it; segments that a crash left behind a cut are dropped.
+    /// A partition as the store has it.
     ///
     /// # Errors
     /// The store does not answer, or holds what is no record.
@@ -108,41 +87,28 @@ impl Partition {
         name: TopicPartition,
         topic: TopicId,
         cleanup: Arc<Cleanup>,
-        segments: &[SegmentName],
+        segments: Arc<Segments>,
     ) -> Result<Self, JournalError> {
-        let mark: Mark = store.get_json(&mark_key(&topic, name.partition))?.unwrap_or_default();
-        let mut state = State {
-            start: mark.start,
-            end: mark.end,
-            position: mark.position,
-            last_time: mark.last_time,
-            compacted: mark.compacted,
-            segments: VecDeque::new(),
-            tail: VecDeque::new(),
-            gone: false,
-        };
-        for segment in segments {
-            let records = store.segment(segment)?;
-            let ends = Ends::of(&name, &records)?;
-            let cut = ends.last.as_ref().map_or(segment.base < mark.start, |last| last.record.offset < mark.start);
-            if cut {
-                store.drop_segment(records)?;
-            } else {
-                state.recover(segment.base, records, &ends);
-            }
+        let mut mark: Mark = store.get_json(&mark_key(&topic, name.partition))?.unwrap_or_default();
+        let ends = |records: &fjall::Keyspace| stored::first_and_last(&name, records);
+        if let Some(last) = segments.recover(ends, name.partition)? {
+            mark.end = mark.end.max(last.record.offset + 1);
+            mark.position = mark.position.max(last.end());
+            mark.last_time = mark.last_time.max(last.record.append_time);
         }
-        let (cleanup, state) = (Mutex::new(cleanup), Mutex::new(state));
-        Ok(Self { name, topic, listeners: Listeners::default(), cleanup, state })
+        segments.cut(name.partition, mark.start, mark.end);
+        let state = Mutex::new(State { mark, ..State::default() });
+        Ok(Self { name, topic, segments, listeners: Listeners::default(), cleanup: Mutex::new(cleanup), state })
     }
 
     /// Start and end; none where the topic is gone.
     pub fn watermarks(&self) -> Option<Watermarks> {
         let state = self.state();
-        (!state.gone).then_some(Watermarks { low: state.start, high: state.end })
+        (!state.gone).then_some(Watermarks { low: state.mark.start, high: state.mark.end })
     }
 
     /// The state, under its lock. Nobody waits or reads the disk while holding it.
-    pub fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    pub fn state(&self) -> MutexGuard<'_, State> {
         locked(&self.state)
     }
 
@@ -167,16 +133,13 @@ impl Partition {
         records: &[NewRecord],
         now: Timestamp,
     ) -> Result<Staged, JournalError> {
-        let cleanup = self.cleanup();
-        let (mut offset, mut position, time) = {
-            let state = self.state();
-            (state.end, state.position, now.max(state.last_time))
-        };
-        let segment = self.active_segment(store, offset, time, &cleanup)?;
-        let mut staged = Staged { records: Vec::with_capacity(records.len()), bytes: 0, time };
+        let Mark { end: mut offset, mut position, last_time, .. } = self.state().mark;
+        let time = now.max(last_time);
+        let active = self.segments.active(store, self.name.partition, time, &self.cleanup())?;
+        let mut staged = Staged { records: Vec::with_capacity(records.len()), bytes: 0, time, active };
         for record in records {
             let encoded = stored::encode(record, time, position);
-            batch.append(&segment, offset, &encoded);
+            batch.append(&staged.active.records, stored::key(self.name.partition, offset), &encoded);
             let stored = stored::decode(&self.name, offset, encoded)?;
             staged.bytes += usize::try_from(stored.bytes).unwrap_or(usize::MAX);
             position += stored.bytes;
@@ -192,15 +155,11 @@ impl Partition {
         let bytes = u64::try_from(staged.bytes).unwrap_or(u64::MAX);
         {
             let mut state = self.state();
-            state.end += u64::try_from(staged.records.len()).unwrap_or_default();
-            state.position += bytes;
-            state.last_time = staged.time;
-            if let Some(active) = state.segments.back_mut() {
-                active.bytes += bytes;
-                active.buffered += staged.bytes;
-                active.first_time.get_or_insert(staged.time);
-                active.last_time = Some(staged.time);
-            }
+            let part = Part { first: state.mark.end, bytes, last_time: staged.time };
+            self.segments.appended(staged.active.number, self.name.partition, part);
+            state.mark.end += u64::try_from(staged.records.len()).unwrap_or_default();
+            state.mark.position += bytes;
+            state.mark.last_time = staged.time;
             state.tail.extend(staged.records);
         }
         self.listeners.wake();
@@ -210,128 +169,30 @@ impl Partition {
     /// Drops the tail below `offset`.
     pub fn forget_tail(&self, offset: u64) {
         let mut state = self.state();
-        let keep = state.tail.partition_point(|record| record.offset < offset);
-        state.tail.drain(..keep);
+        let below = state.tail.partition_point(|record| record.offset < offset);
+        state.tail.drain(..below);
         if state.tail.is_empty() {
             state.tail.shrink_to_fit();
         }
     }
 
-    /// The segment that has most in the store's memory: so many bytes, and its base.
-    pub fn most_buffered(&self) -> Option<(usize, u64)> {
-        self.state()
-            .segments
-            .iter()
-            .map(|segment| (segment.buffered, segment.base))
-            .max()
-            .filter(|(bytes, _)| *bytes > 0)
-    }
-
-    /// Counts a segment as written out, and hands it over for that.
-    pub fn take_buffered(&self, base: u64) -> Option<Keyspace> {
-        let mut state = self.state();
-        let segment = state.segments.iter_mut().find(|segment| segment.base == base)?;
-        segment.buffered = 0;
-        Some(segment.records.clone())
-    }
-
-    /// Says that the topic is gone, and hands over its segments.
-    pub fn end_of_topic(&self) -> Vec<Segment> {
-        let segments = {
+    /// Says that the topic is gone.
+    pub fn end_of_topic(&self) {
+        {
             let mut state = self.state();
             state.gone = true;
             state.tail = VecDeque::new();
-            std::mem::take(&mut state.segments)
-        };
+        }
         self.listeners.wake();
-        segments.into()
     }
 
-    /// What must be remembered of the state.
-    pub fn mark(state: &State) -> Mark {
-        Mark {
-            start: state.start,
-            end: state.end,
-            position: state.position,
-            last_time: state.last_time,
-            compacted: state.compacted,
-        }
+    /// Puts a mark into `batch`.
+    ///
+    /// # Errors
+    /// It cannot be said in JSON.
+    pub fn remember(&self, batch: &mut Batch, mark: &Mark) -> Result<(), JournalError> {
+        batch.put_json(&mark_key(&self.topic, self.name.partition), mark)
     }
-
-    /// The segment to append to: the last one, or a new one where that is full, old, or missing.
-    fn active_segment(
-        &self,
-        store: &Store,
-        base: u64,
-        time: Timestamp,
-        cleanup: &Cleanup,
-    ) -> Result<Keyspace, JournalError> {
-        if let Some(active) = self.state().segments.back().filter(|active| active.takes(time, cleanup)) {
-            return Ok(active.records.clone());
-        }
-        let records = store.segment(&SegmentName::of(&self.topic, self.name.partition, base))?;
-        let (bytes, buffered, first_time, last_time) = (0, 0, None, None);
-        let segment = Segment { base, records: records.clone(), bytes, buffered, first_time, last_time };
-        self.state().segments.push_back(segment);
-        Ok(records)
-    }
-}
-
-impl State {
-    /// The segment in which an offset stands.
-    pub fn segment_of(&self, offset: u64) -> Option<&Segment> {
-        self.segments.get(self.segments.partition_point(|segment| segment.base <= offset).checked_sub(1)?)
-    }
-
-    fn recover(&mut self, base: u64, records: Keyspace, ends: &Ends) {
-        let time = |stored: &Option<Stored>| stored.as_ref().map(|stored| stored.record.append_time);
-        let first_position = ends.first.as_ref().map_or(self.position, |first| first.position);
-        if let Some(last) = &ends.last {
-            self.end = self.end.max(last.record.offset + 1);
-            self.position = self.position.max(last.position + last.bytes);
-            self.last_time = self.last_time.max(last.record.append_time);
-        }
-        let bytes = ends.last.as_ref().map_or(0, |last| (last.position + last.bytes).saturating_sub(first_position));
-        let (first_time, last_time) = (time(&ends.first), time(&ends.last));
-        self.segments.push_back(Segment { base, records, bytes, buffered: 0, first_time, last_time });
-    }
-}
-
-impl Segment {
-    fn takes(&self, time: Timestamp, cleanup: &Cleanup) -> bool {
-        self.bytes < cleanup.segment_bytes && self.first_time.is_none_or(|first| time < first.plus(cleanup.segment))
-    }
-}
-
-impl std::fmt::Debug for Segment {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Segment from {} with {} bytes", self.base, self.bytes)
-    }
-}
-
-/// A segment's first and last record.
-struct Ends {
-    first: Option<Stored>,
-    last: Option<Stored>,
-}
-
-impl Ends {
-    fn of(name: &TopicPartition, records: &Keyspace) -> Result<Self, JournalError> {
-        let read = |guard: Option<fjall::Guard>| guard.map(|guard| entry(name, guard)).transpose();
-        Ok(Self { first: read(records.first_key_value())?, last: read(records.last_key_value())? })
-    }
-}
-
-/// A segment's entry as a record.
-///
-/// # Errors
-/// The store does not answer, or holds what is no record.
-pub(super) fn entry(name: &TopicPartition, guard: fjall::Guard) -> Result<Stored, JournalError> {
-    let (key, value) = guard.into_inner().map_err(unavailable)?;
-    let offset = <[u8; 8]>::try_from(&*key)
-        .map(u64::from_be_bytes)
-        .map_err(|_| JournalError::Refused { detail: format!("{name} holds a key that is no offset") })?;
-    stored::decode(name, offset, Bytes::copy_from_slice(&value))
 }
 
 /// Where a partition's [`Mark`] is remembered.

@@ -3,12 +3,12 @@
 //! A read is first looked up under the partition's lock, which costs no wait; what needs the disk comes back as work
 //! to be done outside, on a thread that may block.
 
-use std::ops::Range;
-
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 
-use super::partition::{Partition, Segment, State, entry};
+use super::partition::{Partition, State};
+use super::segments::Stretch;
+use super::stored::{entry, keys};
 use crate::error::{JournalError, ReadError};
 use crate::read::{ReadLimits, ReadPage};
 use crate::record::Record;
@@ -26,8 +26,7 @@ pub(super) enum Lookup<T> {
 #[derive(Debug)]
 pub(super) struct ColdRead {
     name: TopicPartition,
-    segments: Vec<Segment>,
-    from: u64,
+    stretches: Vec<Stretch>,
     end: u64,
 }
 
@@ -39,7 +38,7 @@ impl Partition {
     pub fn look_up(&self, from: u64, limits: ReadLimits) -> Result<Lookup<ReadPage>, ReadError> {
         let state = self.state();
         self.present(&state)?;
-        let (start, end) = (state.start, state.end);
+        let (start, end) = (state.mark.start, state.mark.end);
         if from < start || from > end {
             return Err(ReadError::OutOfRange { start, end });
         }
@@ -67,15 +66,15 @@ impl Partition {
     pub fn look_up_time(&self, time: Timestamp) -> Result<Lookup<u64>, JournalError> {
         let state = self.state();
         self.present(&state)?;
-        if state.last_time < time || state.start == state.end {
-            return Ok(Lookup::Ready(state.end));
+        if state.mark.last_time < time || state.mark.start == state.mark.end {
+            return Ok(Lookup::Ready(state.mark.end));
         }
-        let reaches = |first: &Record| first.append_time < time || first.offset <= state.start;
+        let reaches = |first: &Record| first.append_time < time || first.offset <= state.mark.start;
         if state.tail.front().is_some_and(reaches) {
             let at = state.tail.partition_point(|record| record.append_time < time);
-            return Ok(Lookup::Ready(state.tail.get(at).map_or(state.end, |record| record.offset)));
+            return Ok(Lookup::Ready(state.tail.get(at).map_or(state.mark.end, |record| record.offset)));
         }
-        Ok(Lookup::Cold(self.cold(&state, state.start)))
+        Ok(Lookup::Cold(self.cold(&state, state.mark.start)))
     }
 
     fn present(&self, state: &State) -> Result<(), JournalError> {
@@ -83,9 +82,8 @@ impl Partition {
     }
 
     fn cold(&self, state: &State, from: u64) -> ColdRead {
-        let first = state.segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
-        let segments = state.segments.range(first..).cloned().collect();
-        ColdRead { name: self.name.clone(), segments, from, end: state.end }
+        let end = state.mark.end;
+        ColdRead { name: self.name.clone(), stretches: self.segments.stretches(self.name.partition, from..end), end }
     }
 }
 
@@ -96,8 +94,8 @@ impl ColdRead {
     /// The store does not answer, or holds what is no record.
     pub fn page(self, limits: ReadLimits) -> Result<ReadPage, JournalError> {
         let mut page = PageBuilder::new(limits);
-        for segment in &self.segments {
-            for guard in segment.records.range(keys(self.from..self.end)) {
+        for stretch in &self.stretches {
+            for guard in stretch.records.range(keys(self.name.partition, stretch.offsets.clone())) {
                 if !page.has_room() {
                     return Ok(page.done(self.end));
                 }
@@ -112,21 +110,21 @@ impl ColdRead {
     /// # Errors
     /// The store does not answer, or holds what is no record.
     pub fn offset_for_time(self, time: Timestamp) -> Result<u64, JournalError> {
-        for (at, segment) in self.segments.iter().enumerate().filter(|(_, segment)| segment.last_time >= Some(time)) {
-            let end = self.segments.get(at + 1).map_or(self.end, |next| next.base);
-            if let Some(found) = self.first_at(segment, segment.base.max(self.from)..end, time)? {
+        for stretch in self.stretches.iter().filter(|stretch| stretch.last_time >= time) {
+            if let Some(found) = self.first_at(stretch, time)? {
                 return Ok(found);
             }
         }
         Ok(self.end)
     }
 
-    /// Append times never go down along a segment, so half of the range is left after each look.
-    fn first_at(&self, segment: &Segment, mut range: Range<u64>, time: Timestamp) -> Result<Option<u64>, JournalError> {
+    /// Append times never go down along a stretch, so half of the range is left after each look.
+    fn first_at(&self, stretch: &Stretch, time: Timestamp) -> Result<Option<u64>, JournalError> {
+        let mut range = stretch.offsets.clone();
         let mut found = None;
         while !range.is_empty() {
             let middle = range.start + (range.end - range.start) / 2;
-            let next = segment.records.range(keys(middle..range.end)).next();
+            let next = stretch.records.range(keys(self.name.partition, middle..range.end)).next();
             match next.map(|guard| entry(&self.name, guard)).transpose()? {
                 Some(stored) if stored.record.append_time < time => range.start = stored.record.offset + 1,
                 Some(stored) => {
@@ -138,10 +136,6 @@ impl ColdRead {
         }
         Ok(found)
     }
-}
-
-fn keys(offsets: Range<u64>) -> Range<[u8; 8]> {
-    offsets.start.to_be_bytes()..offsets.end.to_be_bytes()
 }
 
 /// Collects records until a limit is reached; the first one always fits.

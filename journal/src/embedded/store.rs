@@ -1,7 +1,9 @@
 //! The fjall database under the log: one keyspace for what is remembered about topics, groups and schemas, and one for
-//! each segment of a partition. Whole keyspaces are dropped; no range ever is.
+//! each segment of a topic. Whole keyspaces are dropped; no range ever is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use std::time::Instant;
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
@@ -10,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::config::{
     CACHE_BYTES, Durability, EmbeddedConfig, META_BUFFER_BYTES, SEGMENT_BUFFER_BYTES, STORE_THREADS, WAL_BYTES,
+    WRITE_OUT_POLL, WRITE_OUT_WAIT, WRITE_OUTS,
 };
 use crate::error::{JournalError, OpenError};
 use crate::topics::TopicId;
@@ -31,15 +34,11 @@ pub(super) struct Batch {
     meta: Keyspace,
 }
 
-/// A segment's keyspace, by whose it is and where it starts.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// A segment's keyspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SegmentName {
-    /// The topic.
-    pub topic: String,
-    /// The partition.
-    pub partition: u32,
-    /// The first offset that it may hold.
-    pub base: u64,
+    topic: String,
+    number: u64,
 }
 
 impl std::fmt::Debug for Store {
@@ -121,12 +120,22 @@ impl Store {
         self.database.keyspace(&name.text(), || buffered(SEGMENT_BUFFER_BYTES)).map_err(unavailable)
     }
 
-    /// All segments that exist, sorted.
-    pub fn segments(&self) -> Vec<SegmentName> {
-        let mut all: Vec<_> =
-            self.database.list_keyspace_names().iter().filter_map(|name| SegmentName::parse(name)).collect();
-        all.sort();
+    /// The numbers of all segments that exist, by topic.
+    pub fn segments(&self) -> BTreeMap<String, BTreeSet<u64>> {
+        let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+        let names = self.database.list_keyspace_names();
+        for SegmentName { topic, number } in names.iter().filter_map(|name| SegmentName::parse(name)) {
+            all.entry(topic).or_default().insert(number);
+        }
         all
+    }
+
+    /// Waits, at most for [`WRITE_OUT_WAIT`], until little waits to be written out: what is buffered stays bounded.
+    pub fn wait_for_room(&self) {
+        let deadline = Instant::now() + WRITE_OUT_WAIT;
+        while self.database.outstanding_flushes() > WRITE_OUTS && Instant::now() < deadline {
+            std::thread::sleep(WRITE_OUT_POLL);
+        }
     }
 
     /// Writes a segment's buffered part out to a table, in the background.
@@ -148,13 +157,13 @@ impl Store {
 
 impl Batch {
     /// Adds a record's bytes to a segment.
-    pub fn append(&mut self, segment: &Keyspace, offset: u64, stored: &[u8]) {
-        self.batch.insert(segment, offset.to_be_bytes(), stored);
+    pub fn append(&mut self, segment: &Keyspace, key: [u8; 12], stored: &[u8]) {
+        self.batch.insert(segment, key, stored);
     }
 
     /// Takes a record out of a segment.
-    pub fn erase(&mut self, segment: &Keyspace, offset: u64) {
-        self.batch.remove(segment, offset.to_be_bytes());
+    pub fn erase(&mut self, segment: &Keyspace, key: &[u8]) {
+        self.batch.remove(segment, key);
     }
 
     /// Remembers bytes under a key.
@@ -192,35 +201,25 @@ impl Batch {
 }
 
 impl SegmentName {
-    /// The first offset of a segment, among the segments of one partition.
-    pub fn of(topic: &TopicId, partition: u32, base: u64) -> Self {
-        Self { topic: topic.0.clone(), partition, base }
+    /// A topic's segment.
+    pub fn of(topic: &TopicId, number: u64) -> Self {
+        Self { topic: topic.0.clone(), number }
     }
 
     fn text(&self) -> String {
-        format!("{SEGMENT}/{}/{}/{}", self.topic, self.partition, self.base)
+        format!("{SEGMENT}/{}/{}", self.topic, self.number)
     }
 
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('/');
-        let (kind, topic, partition, base) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let (partition, base) = (partition.parse().ok()?, base.parse().ok()?);
-        (kind == SEGMENT).then(|| Self { topic: topic.to_owned(), partition, base })
+        let (kind, topic, number) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
+        (kind == SEGMENT).then(|| Self { topic: topic.to_owned(), number })
     }
 }
 
 /// The store's words.
 pub(super) fn unavailable(error: fjall::Error) -> JournalError {
     JournalError::Unavailable { detail: error.to_string() }
-}
-
-/// Segments by topic and partition, in the order of their offsets.
-pub(super) fn by_partition(segments: Vec<SegmentName>) -> BTreeMap<(String, u32), Vec<SegmentName>> {
-    let mut all: BTreeMap<_, Vec<SegmentName>> = BTreeMap::new();
-    for segment in segments {
-        all.entry((segment.topic.clone(), segment.partition)).or_default().push(segment);
-    }
-    all
 }
 
 /// A remembered value.

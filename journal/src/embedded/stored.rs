@@ -1,11 +1,15 @@
 //! A record's bytes as they are stored: version, append time, bytes of the partition before it, headers, key, value.
 //!
-//! All numbers are big-endian; a length of [`NONE`] stands for an absent key or value. The key of the store is the offset.
+//! All numbers are big-endian; a length of [`NONE`] stands for an absent key or value. The key in a segment is partition and offset.
+
+use std::ops::Range;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
+use fjall::Keyspace;
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 
+use super::store::unavailable;
 use crate::append::NewRecord;
 use crate::error::JournalError;
 use crate::record::Record;
@@ -14,6 +18,7 @@ const VERSION: u8 = 1;
 const NONE: u32 = u32::MAX;
 const FIXED_BYTES: usize = 1 + 8 + 8 + 4 + 4 + 4;
 const HEADER_BYTES: usize = 4 + 4;
+const KEY_BYTES: usize = size_of::<u32>() + size_of::<u64>();
 
 /// A record as it was stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +29,53 @@ pub(super) struct Stored {
     pub position: u64,
     /// Its own bytes.
     pub bytes: u64,
+}
+
+impl Stored {
+    /// Bytes that the partition has with it.
+    pub fn end(&self) -> u64 {
+        self.position + self.bytes
+    }
+}
+
+/// Where a record stands in its segment.
+pub(super) fn key(partition: u32, offset: u64) -> [u8; KEY_BYTES] {
+    let mut key = [0; KEY_BYTES];
+    let (left, right) = key.split_at_mut(size_of::<u32>());
+    left.copy_from_slice(&partition.to_be_bytes());
+    right.copy_from_slice(&offset.to_be_bytes());
+    key
+}
+
+/// Where records stand in their segment.
+pub(super) fn keys(partition: u32, offsets: Range<u64>) -> Range<[u8; KEY_BYTES]> {
+    key(partition, offsets.start)..key(partition, offsets.end)
+}
+
+/// A partition's first and last record in a segment.
+///
+/// # Errors
+/// The store does not answer, or holds what is no record.
+pub(super) fn first_and_last(
+    name: &TopicPartition,
+    records: &Keyspace,
+) -> Result<Option<(Stored, Stored)>, JournalError> {
+    let mut all = records.prefix(name.partition.to_be_bytes());
+    let Some(first) = all.next() else { return Ok(None) };
+    let first = entry(name, first)?;
+    let last = all.next_back().map(|last| entry(name, last)).transpose()?;
+    Ok(Some((first.clone(), last.unwrap_or(first))))
+}
+
+/// A segment's entry as a record.
+///
+/// # Errors
+/// The store does not answer, or holds what is no record.
+pub(super) fn entry(name: &TopicPartition, guard: fjall::Guard) -> Result<Stored, JournalError> {
+    let (key, value) = guard.into_inner().map_err(unavailable)?;
+    let offset = key.get(size_of::<u32>()..).and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+    let no_offset = || JournalError::Refused { detail: format!("{name} holds a key that is no offset") };
+    decode(name, offset.map(u64::from_be_bytes).ok_or_else(no_offset)?, Bytes::copy_from_slice(&value))
 }
 
 /// Bytes that a record takes when stored.

@@ -26,6 +26,7 @@ pub(super) struct Writer {
     buffered_bytes: usize,
     cleaned: Option<Timestamp>,
     compactions: VecDeque<Compaction>,
+    burying: bool,
 }
 
 /// Recent records in memory, oldest batch first.
@@ -65,7 +66,7 @@ impl Writer {
     /// A writer that has written nothing.
     pub fn new(log: Arc<Log>, tail_bytes: usize) -> Self {
         let tails = Tails { limit_bytes: tail_bytes, bytes: 0, batches: VecDeque::new() };
-        Self { log, tails, buffered_bytes: 0, cleaned: None, compactions: VecDeque::new() }
+        Self { log, tails, buffered_bytes: 0, cleaned: None, compactions: VecDeque::new(), burying: false }
     }
 
     /// Does the jobs in their order, appends and puts between two orders as one write. Whoever asked is told.
@@ -93,8 +94,9 @@ impl Writer {
             self.cleaned = Some(now);
             self.cut_expired(now);
             self.find_compactions(now);
+            self.burying = true;
         }
-        self.compact_step()
+        self.compact_step() || self.bury_step()
     }
 
     /// Cuts and compacts to the end, as if it were time.
@@ -102,7 +104,16 @@ impl Writer {
         let now = self.log.clock.now();
         self.cut_expired(now);
         self.find_compactions(now);
-        while self.compact_step() {}
+        self.burying = true;
+        while self.compact_step() || self.bury_step() {}
+    }
+
+    /// Buries a part of what was cut off; whether there is more to do.
+    fn bury_step(&mut self) -> bool {
+        if self.burying {
+            self.burying = self.log.topics().iter().any(|topic| topic.bury(&self.log.store));
+        }
+        self.burying
     }
 
     fn find_compactions(&mut self, now: Timestamp) {
@@ -182,17 +193,18 @@ impl Writer {
     /// Keeps what the store buffers within its limit: the segment with the most goes first.
     fn write_out(&mut self) {
         while self.buffered_bytes > WRITE_BUFFER_BYTES {
-            let partitions = self.log.partitions();
-            let most = partitions.iter().filter_map(|partition| Some((partition.most_buffered()?, partition)));
-            let Some(((bytes, base), partition)) = most.max_by_key(|(most, _)| *most) else {
+            let topics = self.log.topics();
+            let most = topics.iter().filter_map(|topic| Some((topic.segments.most_buffered()?, &topic.segments)));
+            let Some(((bytes, number), segments)) = most.max_by_key(|(most, _)| *most) else {
                 // What was buffered went with its segments.
                 self.buffered_bytes = 0;
                 return;
             };
             self.buffered_bytes = self.buffered_bytes.saturating_sub(bytes);
-            let Some(segment) = partition.take_buffered(base) else { continue };
+            let Some(segment) = segments.take_buffered(number) else { continue };
+            self.log.store.wait_for_room();
             if let Err(error) = self.log.store.write_out(&segment) {
-                tracing::error!(partition = %partition.name, %error, "a segment was not written out");
+                tracing::error!(?segments, %error, "a segment was not written out");
             }
         }
     }
