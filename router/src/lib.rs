@@ -19,6 +19,7 @@ mod decode;
 mod schema_cache;
 mod parking;
 mod dedupe;
+mod noted;
 mod plan;
 mod trace;
 mod outbox;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::RouterConfig;
 pub use error::RouterError;
+pub use metadata::{Metadata, MetadataError};
 
 use dedupe::IdentityKey;
 use frames::{Frames, FramesError};

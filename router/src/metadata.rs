@@ -10,7 +10,7 @@ use policy::CatalogueVersion;
 
 /// The metadata of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Metadata {
+pub struct Metadata {
     /// The epoch that committed.
     pub epoch: u64,
     /// The catalogue that everything from this offset on is planned with, until the owner's own barrier.
@@ -23,9 +23,11 @@ pub(crate) struct Metadata {
 
 /// The text is no metadata of a version that this build reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum MetadataError {
+pub enum MetadataError {
+    /// A newer router's.
     #[error("its metadata is of a newer version")]
     Newer,
+    /// Damaged.
     #[error("its metadata is damaged")]
     Malformed,
 }
@@ -35,7 +37,10 @@ const CATALOGUE_BYTES: usize = 8;
 
 impl Metadata {
     /// Reads the text; none where it is empty: the offset was set by hand.
-    pub(crate) fn parse(text: &str) -> Result<Option<Self>, MetadataError> {
+    ///
+    /// # Errors
+    /// It is of a newer version, or damaged.
+    pub fn parse(text: &str) -> Result<Option<Self>, MetadataError> {
         let Some(version) = text.chars().next() else { return Ok(None) };
         if version != VERSION {
             return Err(if version.is_ascii_digit() { MetadataError::Newer } else { MetadataError::Malformed });
@@ -45,7 +50,8 @@ impl Metadata {
     }
 
     /// The text.
-    pub(crate) fn to_text(&self) -> String {
+    #[must_use]
+    pub fn to_text(&self) -> String {
         let mut bytes = self.catalogue.0.to_be_bytes().to_vec();
         let count = u64::try_from(self.lows.len()).unwrap_or(u64::MAX);
         for value in [self.epoch, u64::from(self.attempts), count].iter().chain(&self.lows) {

@@ -7,7 +7,7 @@ mod intake;
 mod routing;
 mod committing;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use journal::{Owned, Record};
@@ -19,6 +19,7 @@ use crate::attempt::Care;
 use crate::commit::{Commits, Standing};
 use crate::dedupe::Window;
 use crate::deliver::Landing;
+use crate::noted::NotedOrigins;
 use crate::outbox::Outgoing;
 use crate::parking::{Parking, Taken};
 use crate::progress::{LaneStart, Progress, Ticket};
@@ -40,8 +41,8 @@ pub(crate) struct Opened {
     pub planning: Arc<Catalogues>,
     /// By delivery partition: the own claim, and the noted deliveries in order.
     pub lanes: Vec<LaneStart>,
-    /// Noted origins: by source offset, one bit for each index.
-    pub noted: BTreeMap<u64, u64>,
+    /// What earlier epochs have delivered beyond the commit.
+    pub noted: NotedOrigins,
     /// The ids delivered before.
     pub window: Window,
 }
@@ -68,7 +69,7 @@ pub(crate) struct Ownership {
     epoch: u64,
     planning: Arc<Catalogues>,
     progress: Progress,
-    noted: BTreeMap<u64, u64>,
+    noted: NotedOrigins,
     window: Window,
     inbox: VecDeque<Inbound>,
     /// The record that stalls the partition: its schema is asked for, and its channel cannot be parked.

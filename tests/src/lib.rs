@@ -18,3 +18,4 @@ pub mod edits;
 pub mod tally;
 pub mod replay;
 pub mod wait;
+pub mod simulation;

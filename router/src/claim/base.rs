@@ -33,6 +33,11 @@ impl ClaimWorld {
         index: &ClaimIndex,
     ) -> Result<Base, ClaimError> {
         let is_known = index.highest_epoch(partition).is_some();
+        let committed = match committed {
+            // Whoever claimed it has committed before: perhaps only after it was asked for here.
+            None if is_known => self.committer.committed(partition).await?,
+            committed => committed,
+        };
         let (offset, metadata) = match committed {
             Some(committed) => (committed.offset, self.metadata(partition, &committed.metadata)?),
             None if is_known => return Err(RouterError::CommitMissing { partition: partition.clone() }.into()),

@@ -14,13 +14,14 @@ use journal::claims::{ClaimIndex, Judged};
 use journal::{ReadError, ReadLimits, Record};
 use policy::Catalogues;
 use schemas::delivery::Delivery;
-use schemas::partition::{DeliveryPartition, TopicPartition};
+use schemas::partition::{DeliveryPartition, TopicPartition, delivery_key};
 use schemas::time::Timestamp;
 
 use super::{ClaimWorld, Claimed};
 use crate::dedupe::{Identity, Seen, Window};
 use crate::error::ClaimError;
 use crate::metrics;
+use crate::noted::NotedOrigins;
 use crate::ownership::Opened;
 use crate::progress::{LaneStart, Place};
 use crate::world::World;
@@ -47,6 +48,7 @@ struct Noted {
     index: u32,
     identity: Identity,
     time: Timestamp,
+    key: String,
 }
 
 type Bases<'a> = HashMap<&'a TopicPartition, &'a Claimed>;
@@ -143,8 +145,9 @@ impl ClaimWorld {
         let found = found.entry(origin.partition.clone()).or_default();
         if origin.offset >= one.base.offset && record.offset >= low {
             let place = Place { at: record.offset, origin: origin.offset };
-            let time = delivery.accepted_time;
-            found.noted.entry(lane).or_default().push(Noted { place, index: origin.index, identity, time });
+            let key = delivery_key(&delivery.tenant, &delivery.channel);
+            let (index, time) = (origin.index, delivery.accepted_time);
+            found.noted.entry(lane).or_default().push(Noted { place, index, identity, time, key });
         } else if delivery.accepted_time >= one.base.first_uncommitted.minus(self.world.config.dedupe_window) {
             let seen = Seen { offset: origin.offset, time: delivery.accepted_time };
             found.remember(identity, seen, self.world.config.dedupe_entries_max);
@@ -160,9 +163,9 @@ impl Found {
         let mut past = self.past;
         past.sort_by_key(|(_, seen)| (seen.time, seen.offset));
         past.into_iter().for_each(|(identity, seen)| window.remember(identity, seen));
-        let mut noted: BTreeMap<u64, u64> = BTreeMap::new();
-        for delivery in self.noted.values().flatten() {
-            *noted.entry(delivery.place.origin).or_default() |= 1u64.checked_shl(delivery.index).unwrap_or(0);
+        let mut noted = NotedOrigins::default();
+        for (lane, delivery) in self.noted.iter().flat_map(|(lane, all)| all.iter().map(move |one| (*lane, one))) {
+            noted.note(lane, &delivery.key, delivery.place.origin, delivery.index);
             window.note(delivery.identity, Seen { offset: delivery.place.origin, time: delivery.time });
         }
         let lane = |(lane, claim): (usize, &u64)| LaneStart {

@@ -110,7 +110,11 @@ impl Ownership {
     }
 
     fn commit_taken(&mut self, world: &World) {
-        match self.commits.taken() {
+        let taken = self.commits.taken();
+        if taken.is_some_and(|(_, standing)| !self.noted.reaches(standing.offset)) {
+            self.noted.clear();
+        }
+        match taken {
             Some((Purpose::Attempt, standing)) => self.care.counted(standing.offset),
             // What is done under the old catalogue stays done; nothing of it is beyond the commit.
             Some((Purpose::Barrier, _)) => self.planning = world.catalogues.clone(),

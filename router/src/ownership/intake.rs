@@ -75,7 +75,7 @@ impl Ownership {
     /// While something is parked or held the barrier would not be clean, and the old catalogue goes on (PinVersion, CleanBarrier).
     pub(super) fn awaits_barrier(&self, world: &World) -> bool {
         self.planning.version() != world.catalogues.version()
-            && self.noted.range(self.progress.next()..).next().is_none()
+            && !self.noted.reaches(self.progress.next())
             && self.parking.is_empty()
             && self.held.is_none()
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Ownership;
 use crate::dead::dead_record;
-use crate::decode::{Dead, policy_of};
+use crate::decode::{Dead, Reason, policy_of};
 use crate::dedupe::Seen;
 use crate::metrics;
 use crate::outbox::{Cargo, Outgoing};
@@ -21,6 +21,7 @@ use crate::trace::Traced;
 use crate::world::World;
 
 const TRACEPARENT: &str = "traceparent";
+const OVERTAKEN: &str = "an earlier router could not decode it, and later events of its channel are delivered";
 
 impl Ownership {
     /// Routes a record; gives it back where its schema is not known yet.
@@ -66,11 +67,13 @@ impl Ownership {
     ) {
         let seen = Seen { offset: source.offset, time: source.append_time };
         self.window.expire(self.progress.first_open_time().map_or(seen.time, |open| open.min(seen.time)));
-        let noted = self.noted.remove(&source.offset).unwrap_or(0);
+        if planned.iter().any(|one| self.was_dead(one, seen, world)) {
+            let dead = Reason::UnknownSchema.because(OVERTAKEN);
+            return self.bury(ticket, &source, &dead, 1, world);
+        }
         for planned in planned {
             let identity = world.identities.of_delivery(&planned.delivery);
-            let is_noted = noted.checked_shr(planned.delivery.origin.index).unwrap_or(0) & 1 == 1;
-            if is_noted {
+            if self.noted.has(seen.offset, planned.delivery.origin.index) {
                 metrics::noted();
                 self.window.remember(identity, seen);
             } else if self.window.is_repeat(identity, seen) {
@@ -83,6 +86,14 @@ impl Ownership {
         }
         metrics::ids_forgotten(self.window.take_forgotten_early());
         self.progress.settled(ticket);
+    }
+
+    /// It is new to readers, but later events of its channel are not: an earlier epoch has dead-lettered it (NotBehind).
+    fn was_dead(&self, planned: &Planned, seen: Seen, world: &World) -> bool {
+        let lane = planned.partition.index(world.partitions_per_lane);
+        self.noted.is_behind(lane, &planned.key, seen.offset)
+            && !self.noted.has(seen.offset, planned.delivery.origin.index)
+            && !self.window.is_repeat(world.identities.of_delivery(&planned.delivery), seen)
     }
 
     fn delivery(
@@ -109,7 +120,7 @@ impl Ownership {
     /// Sends a record to the DLQ; it is open until the DLQ has it. What an earlier epoch has delivered is delivered, whatever
     /// this one makes of it.
     pub(super) fn bury(&mut self, ticket: Ticket, record: &Record, dead: &Dead, attempts: u32, world: &World) {
-        if self.noted.remove(&record.offset).is_some() {
+        if self.noted.has_some(record.offset) {
             metrics::noted();
         } else {
             metrics::dead(dead.reason);

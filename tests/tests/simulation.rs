@@ -1,0 +1,81 @@
+//! The ownership protocol holds whatever happens: seeded simulations of the real router over the embedded log with faults.
+//!
+//! `TIDEGATE_SEED` replays one seed of every scenario; `TIDEGATE_SEEDS` says how many are tried (the soak tries many).
+
+use tests::simulation::{Report, Scenario, run};
+
+/// Seeds of each scenario in the ordinary round.
+const SEEDS: u64 = 40;
+
+fn simulate(scenario: Scenario, seed: u64) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let report = runtime.expect("a runtime").block_on(run(scenario, seed));
+    report.expect("a run that can be set up")
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+fn holds(scenario: Scenario) {
+    let seeds = match number("TIDEGATE_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("TIDEGATE_SEEDS").unwrap_or(SEEDS),
+    };
+    let mut kept = 0;
+    for seed in seeds {
+        let report = simulate(scenario, seed);
+        assert!(report.broken.is_empty(), "{scenario:?}, TIDEGATE_SEED={seed}:\n{}", report.broken.join("\n"));
+        kept += report.kept;
+    }
+    assert!(kept > 0, "nothing was delivered, so nothing was shown");
+}
+
+#[test]
+fn several_channels_in_all_lanes() {
+    holds(Scenario::Channels);
+}
+
+#[test]
+fn one_channel_that_changes_lanes() {
+    holds(Scenario::OneChannelTwoLanes);
+}
+
+#[test]
+fn channels_that_are_parked() {
+    holds(Scenario::Parking);
+}
+
+#[test]
+fn a_commit_that_is_set_back_by_hand() {
+    holds(Scenario::CommitForgotten);
+}
+
+#[test]
+fn producers_that_send_again() {
+    holds(Scenario::Retries);
+}
+
+#[test]
+fn a_new_catalogue_that_is_rolled_out() {
+    holds(Scenario::TwoVersions);
+}
+
+#[test]
+fn two_source_partitions_that_share_the_lanes() {
+    holds(Scenario::TwoSourcePartitions);
+}
+
+#[test]
+fn retention_that_cuts_the_lanes() {
+    holds(Scenario::Retention);
+}
+
+#[test]
+fn one_seed_twice_gives_the_same_log() {
+    for scenario in Scenario::ALL {
+        let (first, second) = (simulate(scenario, 7), simulate(scenario, 7));
+        assert!(!first.log.is_empty());
+        assert_eq!(first, second, "{scenario:?}");
+    }
+}
