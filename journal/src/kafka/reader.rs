@@ -25,8 +25,11 @@ use crate::{Record, Watermarks};
 
 /// Reads that go on at once; one more waits for its turn.
 pub(super) const READERS_MAX: usize = 4;
-/// What a reader prefetches; so many idle readers hold at most twice this each.
+/// What a reader prefetches.
 const PREFETCH_KBYTES: &str = "2048";
+/// One fetch answer, as it was compressed; a larger record still comes, alone. An idle reader holds at most this, unpacked, and
+/// its prefetch.
+const ANSWER_BYTES_MAX: &str = "1048576";
 /// A prefetch older than this is thrown away: the partition may have been cut or made anew meanwhile.
 const PREFETCH_AGE_MAX: Duration = Duration::from_secs(2);
 /// How often a read looks whether it is still wanted.
@@ -134,8 +137,11 @@ impl Reader {
 
     fn open(config: &KafkaConfig) -> Result<Self, JournalError> {
         let mut properties = config.reader("reads");
-        // The next assignment waits for the answer that is under way.
-        properties.set("fetch.wait.max.ms", "20").set("queued.max.messages.kbytes", PREFETCH_KBYTES);
+        properties
+            // The next assignment waits for the answer that is under way.
+            .set("fetch.wait.max.ms", "20")
+            .set("fetch.max.bytes", ANSWER_BYTES_MAX)
+            .set("queued.max.messages.kbytes", PREFETCH_KBYTES);
         let created = properties.create_with_context::<_, BaseConsumer<Logs>>(Logs);
         let consumer = Arc::new(created.map_err(|error| error_meaning(&error, &"a reader"))?);
         let queue = EventQueue::of_consumer(&consumer)

@@ -51,12 +51,12 @@ impl ConfluentRegistry {
     /// Takes URLs, base path included, several by comma; nothing is sent yet. A user and password may stand in them.
     ///
     /// # Errors
-    /// There is no URL, or no HTTP client can be had.
+    /// One is no `http` or `https` URL, or no HTTP client can be had.
     pub fn open(urls: &str) -> Result<Self, LookupError> {
         let refused = |detail: String| LookupError::Unavailable { detail };
         let urls: Vec<String> = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
-        if let Some(wrong) = urls.iter().find(|url| reqwest::Url::parse(url).is_err()) {
-            return Err(refused(format!("{wrong:?} is not a URL")));
+        if urls.iter().any(|url| !is_http(url)) {
+            return Err(refused("a registry is named by http:// or https://".to_owned()));
         }
         let client = || reqwest::Client::builder().connect_timeout(CONNECT_WAIT).timeout(REQUEST_WAIT);
         let mut settings = SrSettings::new_builder(urls.first().cloned().unwrap_or_default());
@@ -146,6 +146,10 @@ impl fmt::Debug for ConfluentRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConfluentRegistry").field("urls", &self.urls.len()).finish_non_exhaustive()
     }
+}
+
+fn is_http(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 fn parse(found: &RegisteredSchema) -> Known {
