@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::body::BodyDataStream;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use futures::future::try_join_all;
@@ -61,13 +62,21 @@ impl Intake {
     /// Takes a request whole, or refuses it whole.
     pub(crate) async fn accept(&self, request: Request) -> Result<Accepted, Refused> {
         let (head, body) = request.into_parts();
-        let claims = admit::bearer(&self.verifier, &head.headers, Timestamp::now())?;
-        let form = Form::of(&head.headers)?;
-        let bytes = form.expected_bytes(&head.headers, &self.config)?;
+        let mut chunks = body.into_data_stream();
+        let prepared = self.receive(&head.headers, &mut chunks).await;
+        if prepared.is_err() {
+            request::discard(chunks).await;
+        }
+        self.store(prepared?).await
+    }
+
+    async fn receive(&self, headers: &HeaderMap, chunks: &mut BodyDataStream) -> Result<Vec<Prepared>, Refused> {
+        let claims = admit::bearer(&self.verifier, headers, Timestamp::now())?;
+        let form = Form::of(headers)?;
+        let bytes = form.expected_bytes(headers, &self.config)?;
         let _room = self.reserve(bytes)?;
-        let body = request::read_body(body, bytes, &self.config).await?;
-        let prepared = self.prepare_all(form, &head.headers, &body, &claims)?;
-        self.store(prepared).await
+        let body = request::read_body(chunks, bytes, &self.config).await?;
+        self.prepare_all(form, headers, &body, &claims)
     }
 
     fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RequestError> {

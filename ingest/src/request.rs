@@ -4,7 +4,9 @@
 //! the producer is, and never whether a type exists.
 //! Source: CloudEvents HTTP protocol binding 1.0.2, sections 3.1 to 3.3.
 
-use axum::body::Body;
+use std::time::Duration;
+
+use axum::body::BodyDataStream;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::BytesMut;
@@ -17,6 +19,10 @@ use crate::error::{Refused, RequestError};
 
 const ATTRIBUTE_PREFIX: &str = "ce-";
 const TRACEPARENT: &str = "traceparent";
+/// What of a refused body is read before its answer.
+const DISCARD_BYTES: usize = 16 * 1024 * 1024;
+/// How long.
+const DISCARD_WAIT: Duration = Duration::from_secs(2);
 
 /// How a request says its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,9 +101,12 @@ impl Form {
 }
 
 /// Reads a body whole, within `limit` bytes and `config.body_wait`.
-pub(crate) async fn read_body(body: Body, limit: usize, config: &Config) -> Result<String, RequestError> {
+pub(crate) async fn read_body(
+    chunks: &mut BodyDataStream,
+    limit: usize,
+    config: &Config,
+) -> Result<String, RequestError> {
     let reading = async {
-        let mut chunks = body.into_data_stream();
         let mut bytes = BytesMut::new();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| RequestError::Cut)?;
@@ -111,6 +120,23 @@ pub(crate) async fn read_body(body: Body, limit: usize, config: &Config) -> Resu
     tokio::time::timeout(config.body_wait, reading)
         .await
         .unwrap_or(Err(RequestError::Slow { within: config.body_wait }))
+}
+
+/// Takes what is left of a refused body and drops it, within bounds: an answer that comes while the client still sends is lost
+/// with the connection.
+pub(crate) async fn discard(mut chunks: BodyDataStream) {
+    let discarding = async {
+        let mut left = DISCARD_BYTES;
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(DISCARD_WAIT, discarding).await.is_err() {
+        tracing::debug!("a refused body did not end in time");
+    }
 }
 
 fn too_large(limit: usize) -> RequestError {
@@ -185,6 +211,8 @@ fn hex_pair(pair: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+
     use super::*;
 
     fn typed(content_type: &str, more: &[(&'static str, &str)]) -> HeaderMap {
@@ -242,7 +270,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_read_only_to_its_limit() {
         let config = Config::default();
-        let read = |bytes: Vec<u8>| async { read_body(Body::from(bytes), 4, &config).await };
+        let read = |bytes: Vec<u8>| async { read_body(&mut Body::from(bytes).into_data_stream(), 4, &config).await };
         assert_eq!(read(b"four".to_vec()).await, Ok("four".to_owned()));
         assert_eq!(read(b"fives".to_vec()).await, Err(too_large(4)));
         assert!(matches!(read(vec![0xff]).await, Err(RequestError::NotUtf8 { .. })));
@@ -252,6 +280,9 @@ mod tests {
     async fn a_body_that_never_arrives_is_given_up() {
         let config = Config::default();
         let body = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
-        assert_eq!(read_body(body, 4, &config).await, Err(RequestError::Slow { within: config.body_wait }));
+        assert_eq!(
+            read_body(&mut body.into_data_stream(), 4, &config).await,
+            Err(RequestError::Slow { within: config.body_wait })
+        );
     }
 }

@@ -1,0 +1,217 @@
+//! What a serving process is made of: the log, the policy, the roles, one listener. Everything is bound before anything runs: the port
+//! listens while log and registry are still away, and every door says so.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use edge_sse::{Dependencies, Edge};
+use ingest::Ingest;
+use policy::{Catalogues, Verifier};
+use router::RouterDeps;
+use schemas::time::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::bring_up::{BringUp, Topics};
+use crate::config::{Config, Role};
+use crate::doors::{self, Ask};
+use crate::failure::Failure;
+use crate::flags::ServeFlags;
+use crate::log::{self, Log};
+use crate::machine::MachineSource;
+use crate::supervise::{Services, Signals};
+use crate::telemetry::{self, Telemetry};
+use crate::verb::{catalogue, say};
+use crate::{cors, key, listen};
+
+/// Beyond the drain of connections, for the router's last commit and the log's last write.
+const STOP_MARGIN: Duration = Duration::from_secs(15);
+
+/// What the roles are handed.
+#[derive(Debug, Clone)]
+struct World {
+    config: Config,
+    log: Log,
+    catalogues: Arc<Catalogues>,
+    verifier: Verifier,
+}
+
+/// The roles of this process, made and not yet running.
+struct Roles {
+    ingest: Option<Ingest>,
+    router: Option<Arc<router::Router>>,
+    edge: Option<Edge>,
+    machine: Option<MachineSource>,
+}
+
+/// Runs a process with a role until it is told to stop.
+///
+/// # Errors
+/// Everything that is wrong with config and catalogues; or what ended it.
+pub(crate) async fn serve(flags: &ServeFlags, role: Role) -> Result<(), Failure> {
+    let (config, catalogues) = check(flags, role)?;
+    let telemetry = Telemetry::start(&config)?;
+    let ended = run(config, catalogues, role).await;
+    // The exporter blocks; nothing else runs any more.
+    tokio::task::spawn_blocking(move || telemetry.shut_down()).await.map_err(Failure::of)?;
+    ended
+}
+
+/// The config and the catalogues, or all mistakes of both.
+fn check(flags: &ServeFlags, role: Role) -> Result<(Config, Catalogues), Failure> {
+    let (config, mut errors) = flags.load()?;
+    errors.extend(config.check_role(role));
+    match catalogue::load(&config.catalogue) {
+        Ok(catalogues) if errors.is_empty() => Ok((config, catalogues)),
+        Ok(_) => Err(Failure::Usage(errors)),
+        Err(more) => {
+            errors.extend(more.lines);
+            Err(Failure::Usage(errors))
+        }
+    }
+}
+
+async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), Failure> {
+    let signals = Signals::listen().map_err(Failure::of)?;
+    let key = key::read_or_make(config.key.as_deref(), &config.data)?;
+    let verifier = Verifier::from_key(&key).map_err(Failure::of)?;
+    let (listener, address) = listen::bind(config.listen)
+        .await
+        .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
+    let log = log::open(&config)?;
+    let world = World { log, catalogues: Arc::new(catalogues), verifier, config };
+    let metrics = telemetry::metrics().map_err(Failure::of)?;
+    let bring_up = BringUp::new();
+    let roles = Roles::new(&world, role);
+    let routes = doors::routes(roles.routes(&world.config), roles.parts(&bring_up), metrics.clone());
+
+    let shutdown = CancellationToken::new();
+    let mut services = Services::new(shutdown.clone());
+    let http = listen::serve(listener, routes, world.config.http.clone(), shutdown.clone());
+    services.start("listener", async {
+        http.await;
+        Ok::<_, Failure>(())
+    });
+    let upkeep = telemetry::metrics_upkeep(metrics, shutdown.clone());
+    services.start("metrics", async {
+        upkeep.await;
+        Ok::<_, Failure>(())
+    });
+    welcome(address, role, &world.config)?;
+    let within = world.config.http.drain_wait + STOP_MARGIN;
+    services.start("process", roles.run(world, bring_up, shutdown));
+    services.run(signals, within).await
+}
+
+impl Roles {
+    fn new(world: &World, role: Role) -> Self {
+        let World { config, log, catalogues, verifier } = world;
+        let ingest = role.ingests().then(|| {
+            let log = log.clone();
+            Ingest::new(
+                config.ingest.clone(),
+                log.journal,
+                log.registry,
+                catalogues.clone(),
+                log.names,
+                verifier.clone(),
+            )
+        });
+        let router = role.routes().then(|| {
+            let Log { journal, registry, names } = log.clone();
+            let clock: router::Clock = Arc::new(Timestamp::now);
+            let deps = RouterDeps { journal, registry, catalogues: catalogues.clone(), names, clock };
+            Arc::new(router::Router::new(config.router.clone(), deps))
+        });
+        let edge = role.serves_streams().then(|| {
+            let Log { journal, names, .. } = log.clone();
+            let (catalogues, verifier) = (catalogues.clone(), verifier.clone());
+            let clock = edge_sse::Clock::system();
+            Edge::new(edge_config(config), Dependencies { journal, names, catalogues, verifier, clock })
+        });
+        let machine = (role == Role::Up && config.machine).then(|| MachineSource::new(log, catalogues)).flatten();
+        Self { ingest, router, edge, machine }
+    }
+
+    fn routes(&self, config: &Config) -> Router {
+        let ingest = self.ingest.as_ref().map(|ingest| ingest.routes().layer(cors::layer(&config.origin)));
+        let edge = self.edge.as_ref().map(Edge::routes);
+        ingest.into_iter().chain(edge).fold(Router::new(), Router::merge)
+    }
+
+    fn parts(&self, bring_up: &BringUp) -> Vec<Ask> {
+        let bring_up = bring_up.clone();
+        let mut parts: Vec<Ask> = vec![Box::new(move || bring_up.readiness())];
+        if let Some(ingest) = self.ingest.clone() {
+            parts.push(Box::new(move || ingest.readiness()));
+        }
+        if let Some(router) = self.router.clone() {
+            parts.push(Box::new(move || router.readiness()));
+        }
+        if let Some(edge) = self.edge.clone() {
+            parts.push(Box::new(move || edge.readiness()));
+        }
+        parts
+    }
+
+    /// Brings the log up, then runs every role until `shutdown`. One that fails ends the others in good order.
+    async fn run(self, world: World, bring_up: BringUp, shutdown: CancellationToken) -> Result<(), Failure> {
+        let topics = if world.config.kafka.is_some() { Topics::Check } else { Topics::Apply };
+        let plan = log::topic_plan(&world.config, &world.log.names, &world.catalogues);
+        bring_up.run(&plan, &*world.log.journal, topics, &shutdown).await?;
+        let stop = shutdown.child_token();
+        let ingest = async {
+            match &self.ingest {
+                Some(ingest) => ended("ingest", ingest.run(stop.clone()).await, &stop),
+                None => Ok(()),
+            }
+        };
+        let router = async {
+            match &self.router {
+                Some(router) => ended("router", router.run(stop.clone()).await, &stop),
+                None => Ok(()),
+            }
+        };
+        let edge = async {
+            if let Some(edge) = &self.edge {
+                edge.run(stop.clone()).await;
+            }
+        };
+        let machine = async {
+            match self.machine {
+                Some(machine) => ended("machine source", machine.run(stop.clone()).await, &stop),
+                None => Ok(()),
+            }
+        };
+        let (ingest, router, (), machine) = tokio::join!(ingest, router, edge, machine);
+        ingest.and(router).and(machine)
+    }
+}
+
+/// An origin that may publish may read, too.
+fn edge_config(config: &Config) -> edge_sse::Config {
+    let mut edge = config.edge.clone();
+    edge.origins.extend(config.origin.iter().cloned());
+    edge
+}
+
+/// A role's end; in error it ends the others.
+fn ended<E: std::fmt::Display>(role: &str, result: Result<(), E>, stop: &CancellationToken) -> Result<(), Failure> {
+    result.map_err(|error| {
+        stop.cancel();
+        Failure::Failed(format!("the {role} cannot go on: {error}"))
+    })
+}
+
+/// The first line is for programs, the others for people.
+fn welcome(address: SocketAddr, role: Role, config: &Config) -> Result<(), Failure> {
+    say(&format!("listening on http://{address}"))?;
+    if role != Role::Up {
+        return Ok(());
+    }
+    let channel = if config.catalogue.iter().any(|name| name == "machine") { "machine:*" } else { "<channel>" };
+    say(&format!("  the page     http://{address}/"))?;
+    say(&format!("  a stream     curl -N 'http://{address}/v1/stream?channel={channel}'"))?;
+    say(&format!("  a token      tidegate token --sub me --role publisher --data {}", config.data.display()))
+}

@@ -1,0 +1,86 @@
+//! The doors that every process has: `/healthz`, `/readyz`, `/metrics`, the descriptions of the wire, and a problem for whatever is not
+//! served.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use metrics_exporter_prometheus::PrometheusHandle;
+use schemas::problem::Slug;
+use schemas::readiness::Readiness;
+use serde_json::json;
+
+use crate::access;
+
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+const JSON_TYPE: &str = "application/json";
+/// The words on the wire, for machines.
+const OPENAPI: &str = include_str!("../../docs/openapi.json");
+const ASYNCAPI: &str = include_str!("../../docs/asyncapi.json");
+
+/// Asks one part of the process how it stands.
+pub(crate) type Ask = Box<dyn Fn() -> Readiness + Send + Sync>;
+
+/// All routes of a process: those of its roles, the common doors, and the access log around them.
+pub(crate) fn routes(roles: Router, parts: Vec<Ask>, metrics: PrometheusHandle) -> Router {
+    let parts: Arc<[Ask]> = parts.into();
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready).with_state(parts))
+        .route("/metrics", get(scrape).with_state(metrics))
+        .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, JSON_TYPE)], OPENAPI) }))
+        .route("/asyncapi.json", get(|| async { ([(CONTENT_TYPE, JSON_TYPE)], ASYNCAPI) }))
+        .merge(roles)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(access::log))
+}
+
+async fn ready(State(parts): State<Arc<[Ask]>>) -> Response {
+    let readiness: Vec<Readiness> = parts.iter().map(|ask| ask()).collect();
+    let ready = readiness.iter().all(Readiness::ready);
+    let dependencies = readiness.iter().flat_map(|part| &part.dependencies).map(|dependency| match &dependency.state {
+        Ok(()) => (dependency.name.to_owned(), json!({"ready": true})),
+        Err(detail) => (dependency.name.to_owned(), json!({"ready": false, "detail": detail})),
+    });
+    let body = json!({"ready": ready, "dependencies": dependencies.collect::<serde_json::Map<_, _>>()});
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+async fn scrape(State(metrics): State<PrometheusHandle>) -> Response {
+    ([(CONTENT_TYPE, METRICS_TYPE)], metrics.render()).into_response()
+}
+
+async fn not_found(uri: Uri) -> Response {
+    let path: String = uri.path().chars().take(128).collect();
+    ingest::respond(&Slug::NotFound.problem(format!("{path} is not served by this process")))
+}
+
+async fn method_not_allowed(method: Method) -> Response {
+    ingest::respond(&Slug::MethodNotAllowed.problem(format!("{method} is not served here")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_description_lists_every_problem_and_no_other() {
+        let described: Value = serde_json::from_str(OPENAPI).unwrap();
+        let types = &described["components"]["schemas"]["Problem"]["properties"]["type"]["enum"];
+        let listed: BTreeSet<String> =
+            types.as_array().unwrap().iter().map(|slug| slug.as_str().unwrap().to_owned()).collect();
+        assert_eq!(listed, Slug::ALL.map(|slug| slug.problem("").kind).into());
+        assert!(serde_json::from_str::<Value>(ASYNCAPI).unwrap().is_object());
+    }
+}
