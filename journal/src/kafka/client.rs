@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -17,6 +17,8 @@ use crate::error::JournalError;
 pub(super) const ANSWER_WAIT: Duration = Duration::from_secs(10);
 /// The longest pause between attempts to reach a broker: a broker that is back is found within it (librdkafka's own is 10 s).
 const RECONNECT_MS_MAX: &str = "1000";
+/// Trouble is told at most so often by one client.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 /// The syslog level up to which a line of librdkafka is a warning to us.
 const SYSLOG_WARNING: i32 = 4;
 /// The syslog level up to which librdkafka's lines are wanted at all.
@@ -121,6 +123,21 @@ impl ClientContext for Logs {
 }
 
 impl ConsumerContext for Logs {}
+
+/// Lets trouble through once a while: a cluster that is away is reported by each of its connections at each attempt.
+#[derive(Debug, Default)]
+pub(super) struct Seldom(Option<Instant>);
+
+impl Seldom {
+    /// Whether the last time was long enough ago; if so, this is the last time now.
+    pub fn allows(&mut self) -> bool {
+        let allows = self.0.is_none_or(|last| last.elapsed() >= TROUBLE_PAUSE);
+        if allows {
+            self.0 = Some(Instant::now());
+        }
+        allows
+    }
+}
 
 /// Milliseconds as librdkafka takes them.
 pub(super) fn millis(duration: Duration) -> i32 {

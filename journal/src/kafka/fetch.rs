@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use schemas::partition::TopicPartition;
 
-use super::client::{Logs, error_meaning, meaning, number};
+use super::client::{Logs, Seldom, error_meaning, meaning, number};
 use super::cluster::watermarks;
 use super::exchange::{Exchange, Said, Wish};
 use super::native::queue::{EventQueue, Polled};
@@ -40,6 +40,7 @@ pub(super) struct Fetch {
     topics: TopicTable,
     places: HashMap<TopicPartition, Place>,
     ask_again: Instant,
+    seldom: Seldom,
 }
 
 /// Where a partition stands.
@@ -70,7 +71,7 @@ struct Batch {
 impl Fetch {
     pub fn new(consumer: Arc<BaseConsumer<Logs>>, queue: Arc<EventQueue>, exchange: Arc<Exchange>) -> Self {
         let (topics, places) = (TopicTable::default(), HashMap::new());
-        Self { consumer, queue, exchange, topics, places, ask_again: Instant::now() }
+        Self { consumer, queue, exchange, topics, places, ask_again: Instant::now(), seldom: Seldom::default() }
     }
 
     /// Runs until the follower is gone.
@@ -120,9 +121,15 @@ impl Fetch {
         }
     }
 
-    fn report(&self, done: Result<(), KafkaError>) {
+    fn report(&mut self, done: Result<(), KafkaError>) {
         if let Err(error) = done {
-            self.exchange.trouble(error_meaning(&error, &"assigning"));
+            self.trouble(error_meaning(&error, &"assigning"));
+        }
+    }
+
+    fn trouble(&mut self, trouble: JournalError) {
+        if self.seldom.allows() {
+            self.exchange.trouble(trouble);
         }
     }
 
@@ -132,7 +139,7 @@ impl Fetch {
         if !self.places.values().any(doubted) || Instant::now() < self.ask_again {
             return;
         }
-        let mut again = Vec::new();
+        let (mut again, mut trouble) = (Vec::new(), None);
         for (partition, place) in self.places.iter_mut().filter(|(_, place)| doubted(place)) {
             match watermarks(self.consumer.client(), partition, DOUBT_WAIT) {
                 Ok(ends) if place.next < ends.low || place.next > ends.high => {
@@ -144,8 +151,11 @@ impl Fetch {
                     place.state = State::Fetching;
                     again.push((partition.clone(), true, Some(place.next)));
                 }
-                Err(error) => self.exchange.trouble(error),
+                Err(error) => trouble = Some(error),
             }
+        }
+        if let Some(trouble) = trouble {
+            self.trouble(trouble);
         }
         self.assign(&again);
         self.ask_again = Instant::now() + DOUBT_PAUSE;
@@ -214,16 +224,16 @@ impl Fetch {
             }
         } else {
             tracing::debug!(%partition, %code, detail, "a partition cannot be fetched");
-            self.exchange.trouble(meaning(code, partition));
+            self.trouble(meaning(code, partition));
         }
     }
 
-    fn take_client_error(&self, code: RDKafkaErrorCode, detail: &str, fatal: bool) {
+    fn take_client_error(&mut self, code: RDKafkaErrorCode, detail: &str, fatal: bool) {
         tracing::debug!(%code, detail, fatal, "a follower's client reports an error");
         if fatal {
-            self.exchange.trouble(JournalError::Refused { detail: detail.to_owned() });
+            self.trouble(JournalError::Refused { detail: detail.to_owned() });
         } else if code == RDKafkaErrorCode::AllBrokersDown {
-            self.exchange.trouble(JournalError::Unavailable { detail: detail.to_owned() });
+            self.trouble(JournalError::Unavailable { detail: detail.to_owned() });
         }
     }
 }

@@ -19,7 +19,7 @@ use rdkafka::{ClientConfig, TopicPartitionList};
 use schemas::partition::TopicPartition;
 use tokio::sync::{mpsc, oneshot};
 
-use super::client::{KafkaConfig, Logs, error_meaning, millis};
+use super::client::{KafkaConfig, Logs, Seldom, error_meaning, millis};
 use super::native::queue::member_id;
 use super::ownership::{Membership, Ownership};
 use crate::error::JournalError;
@@ -86,6 +86,7 @@ struct Keeping {
     leaving: Option<Leaving>,
     introduced: bool,
     missing: usize,
+    seldom: Seldom,
     since: Instant,
     pauses: ExponentialBackoff,
 }
@@ -112,6 +113,7 @@ impl Keeper {
             leaving: None,
             introduced: false,
             missing: 0,
+            seldom: Seldom::default(),
             since: Instant::now(),
             pauses: pauses(),
         };
@@ -147,7 +149,7 @@ impl Keeping {
             self.start_over("the group has thrown this member out");
         } else if self.leaving.is_some() {
             self.finish_leaving(consumer);
-        } else if self.keeper.events.capacity() > 0
+        } else if self.keeper.events.capacity() > 1
             && let Some(rebalance) = consumer.context().next_rebalance()
         {
             self.rebalance(consumer, rebalance);
@@ -224,7 +226,7 @@ impl Keeping {
         let down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
         let refused = matches!(trouble, JournalError::Refused { .. }) && consumer.client().fatal_error().is_none();
         if down || refused {
-            self.tell(GroupEvent::Trouble(trouble));
+            self.trouble(trouble);
         }
     }
 
@@ -236,7 +238,7 @@ impl Keeping {
         if !lost.is_empty() {
             self.tell(GroupEvent::Lost(lost));
         }
-        self.tell(GroupEvent::Trouble(JournalError::Unavailable { detail: reason.to_owned() }));
+        self.trouble(JournalError::Unavailable { detail: reason.to_owned() });
     }
 
     /// Leaves the group. A commit that is under way still holds the consumer; it is closed when that has its answer.
@@ -263,7 +265,13 @@ impl Keeping {
         self.since = Instant::now();
     }
 
-    /// Hands an event over. A rebalance is only taken up when there is room; trouble is told where there is.
+    fn trouble(&mut self, trouble: JournalError) {
+        if self.keeper.events.capacity() > EVENTS_MAX / 2 && self.seldom.allows() {
+            self.tell(GroupEvent::Trouble(trouble));
+        }
+    }
+
+    /// Hands an event over. There is room: a rebalance is only taken up where it leaves room for the loss of what it gave.
     fn tell(&self, event: GroupEvent) {
         if let Err(refused) = self.keeper.events.try_send(event) {
             tracing::debug!(%refused, "an event of the group was not told");

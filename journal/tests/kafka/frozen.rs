@@ -63,7 +63,7 @@ impl Process {
     fn start(place: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "frozen::member_process", "--nocapture"]).env(CHILD, place);
-        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
+        Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap())
     }
 
     fn signal(&self, name: &str) {

@@ -182,3 +182,20 @@ async fn an_instance_takes_its_partitions_again() {
     holdings.until(&mut again, 4).await;
     assert!(holdings.0.values().all(|owned| owned.generation > ones.0[&owned.partition].generation));
 }
+
+#[tokio::test]
+async fn a_member_whose_instance_another_process_uses_is_told_of_its_loss() {
+    let Some(world) = World::new("a_member_whose_instance_another_process_uses") else { return };
+    let topic = world.topic("fenced", 2).await;
+    let named = GroupSettings { instance: Some("one".to_owned()), ..settings(&world.name("fenced"), &topic) };
+    let mut old = world.journal.join(named.clone()).unwrap();
+    let mut holdings = Holdings::default();
+    holdings.until(&mut old, 2).await;
+    let owned = holdings.0.values().next().unwrap().clone();
+    let mut new = world.journal.join(named).unwrap();
+    Holdings::default().until(&mut new, 2).await;
+    let refused = old.committer().commit(&owned, committed(1, "stale")).await;
+    assert_eq!(refused, Err(CommitError::NotOwned));
+    holdings.until(&mut old, 0).await;
+    within(old.leave()).await;
+}
