@@ -250,28 +250,28 @@ impl Group {
         }
     }
 
-    /// What each member may own: partitions of its topics, but not those that one who is away still has, nor those that were
-    /// seized from it and it does not know.
+    /// What each member may own: partitions of its topics, but not those that one who is away still has. One that was
+    /// seized from and does not know keeps what it has, and gets only what nobody else may have.
     fn wishes(&self, log: &Log) -> Wishes {
-        let away = |number: &u64| self.members.get(number).is_some_and(|member| member.presence != Presence::Here);
-        let held = |partition: &TopicPartition| self.owned.get(partition).is_some_and(|own| away(&own.member));
         let here = self.members.iter().filter(|(_, member)| member.presence == Presence::Here);
-        let mut wishes: Wishes = here
-            .map(|(number, member)| {
-                let known = member.topics.iter().filter_map(|topic| log.topic(topic));
-                let all = known.flat_map(|topic| topic.partitions.iter().map(|p| p.name.clone()).collect::<Vec<_>>());
-                (*number, all.filter(|partition| !held(partition)).collect())
-            })
-            .collect();
-        for (number, member) in &self.members {
-            for (owned, _) in &member.seized {
-                let others = wishes.iter().any(|(other, may)| other != number && may.contains(&owned.partition));
-                if let Some(own) = wishes.get_mut(number).filter(|_| others) {
-                    own.remove(&owned.partition);
-                }
-            }
+        let mut wishes: Wishes = here.map(|(number, member)| (*number, self.known_to(member, log))).collect();
+        let knowing = |number: &u64| self.members.get(number).is_some_and(|member| member.seized.is_empty());
+        let others: BTreeSet<_> =
+            wishes.iter().filter(|(number, _)| knowing(number)).flat_map(|(_, may)| may.clone()).collect();
+        for (number, may) in wishes.iter_mut().filter(|(number, _)| !knowing(number)) {
+            let has = |partition: &TopicPartition| self.owned.get(partition).is_some_and(|own| own.member == *number);
+            may.retain(|partition| has(partition) || !others.contains(partition));
         }
         wishes
+    }
+
+    /// The partitions of a member's topics that nobody has who is away.
+    fn known_to(&self, member: &Member, log: &Log) -> BTreeSet<TopicPartition> {
+        let away = |number: &u64| self.members.get(number).is_some_and(|member| member.presence != Presence::Here);
+        let held = |partition: &TopicPartition| self.owned.get(partition).is_some_and(|own| away(&own.member));
+        let topics = member.topics.iter().filter_map(|topic| log.topic(topic));
+        let all = topics.flat_map(|topic| topic.partitions.iter().map(|p| p.name.clone()).collect::<Vec<_>>());
+        all.filter(|partition| !held(partition)).collect()
     }
 
     fn tell(&mut self, mut assigned: BTreeMap<u64, Vec<Owned>>, mut revoked: BTreeMap<u64, Vec<Owned>>) {
