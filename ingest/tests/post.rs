@@ -251,10 +251,14 @@ async fn an_ingest_that_cannot_store_asks_for_a_retry() {
     let unready = Door::closed(Config::default()).await;
     let answer = unready.publish(&event("early")).await;
     assert_eq!((answer.status.as_u16(), answer.retry_after.as_deref()), (503, Some("1")), "{}", answer.json);
-    // A queue without room: the log takes nothing.
-    let full = Door::open(Config { queue_records: 0, ..Config::default() }).await;
-    let answer = full.publish(&event("late")).await;
-    assert_eq!((answer.status.as_u16(), answer.retry_after.as_deref()), (503, Some("1")), "{}", answer.json);
+    // A queue of one, and a batch that comes faster than any write.
+    let full = Door::open(Config { queue_records: 1, ..Config::default() }).await;
+    let batch: Vec<Value> = (0..100).map(|id| event(&id.to_string())).collect();
+    // A log that never answers in time.
+    let slow = Door::open(Config { ack_wait: Duration::ZERO, ..Config::default() }).await;
+    for answer in [full.publish(&Value::Array(batch)).await, slow.publish(&event("late")).await] {
+        assert_eq!((answer.status.as_u16(), answer.retry_after.as_deref()), (503, Some("1")), "{}", answer.json);
+    }
 }
 
 #[tokio::test]
