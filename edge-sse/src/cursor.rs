@@ -134,7 +134,6 @@ impl Cursor {
             self.adopt(windows, sink);
         }
         self.settle_time(windows, eyes.now);
-        self.turn = self.turn.wrapping_add(1);
         for lane in Lane::ALL {
             let first = self.position.next.partition_point(|(partition, _)| partition.lane < lane);
             let len = self.position.next[first..].partition_point(|(partition, _)| partition.lane == lane);
@@ -143,7 +142,11 @@ impl Cursor {
                 match self.pull_place(at, windows, eyes, sink) {
                     Pulled::Dry => {}
                     Pulled::Below { partition, .. } if resting.contains(&partition) => {}
-                    ended @ (Pulled::Full | Pulled::Below { .. }) => return ended,
+                    below @ Pulled::Below { .. } => return below, // and again until the page is taken
+                    Pulled::Full => {
+                        self.turn = self.turn.wrapping_add(1);
+                        return Pulled::Full;
+                    }
                 }
             }
         }
@@ -157,6 +160,7 @@ impl Cursor {
         if from < page.from || from >= page.next || self.places[at].incarnation != page.incarnation {
             return 0;
         }
+        self.turn = self.turn.wrapping_add(1);
         let keys = self.places[at].keys.clone();
         let wanted = |entry: &&Arc<Entry>| {
             entry.offset >= from
