@@ -104,8 +104,8 @@ async fn reading_jumps_over_offsets_that_hold_no_record() {
     .await
     .unwrap();
     // a b (commit) x y (abort) c d (commit)
-    let ends = world.journal.watermarks(&partition).await.unwrap();
-    assert_eq!((ends.low, ends.high), (0, 9));
+    // The last transaction ends in the log a moment after its producer was answered.
+    within(async { while world.journal.watermarks(&partition).await.unwrap().high < 9 {} }).await;
     let page = within(world.journal.read(&partition, 0, limits(100))).await.unwrap();
     let found: Vec<_> = page.records.iter().map(|record| (record.offset, value(record))).collect();
     let wanted = [(0, "a"), (1, "b"), (6, "c"), (7, "d")].map(|(offset, value)| (offset, value.to_owned()));
