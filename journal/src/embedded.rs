@@ -43,7 +43,7 @@ use tokio::sync::Notify;
 
 pub use config::{Clock, Durability, EmbeddedConfig, WriteIn};
 pub use group::TellSeized;
-pub use registry::EmbeddedRegistry;
+pub use registry::{EmbeddedRegistry, SCHEMAS};
 
 use appender::EmbeddedAppender;
 use coordinator::Coordinator;

@@ -15,6 +15,9 @@ use super::log::Log;
 use crate::group::{GroupSettings, Owned};
 use crate::topics::TopicId;
 
+/// The longest session or wait.
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// When an owner hears that a partition was seized from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TellSeized {
@@ -163,7 +166,7 @@ impl Group {
     pub fn dropped(&mut self, number: u64, log: &Log, now: Instant) {
         let Some(member) = self.members.get_mut(&number) else { return };
         match member.presence {
-            Presence::Here => member.presence = Presence::Dropped(now + member.session),
+            Presence::Here => member.presence = Presence::Dropped(after(now, member.session)),
             Presence::Replaced => drop(self.members.remove(&number)),
             Presence::Dropped(_) => {}
         }
@@ -228,7 +231,7 @@ impl Group {
             };
             if ownership.member != member && ownership.going.is_none() {
                 let wait = self.members.get(&ownership.member).map_or(Duration::ZERO, |owner| owner.revoke_wait);
-                ownership.going = Some(now + wait);
+                ownership.going = Some(after(now, wait));
                 let generation = ownership.generation;
                 revoked.entry(ownership.member).or_default().push(Owned { partition, generation });
             }
@@ -308,6 +311,11 @@ impl Member {
         let lost = self.seized.drain(..).map(|(owned, _)| owned).collect();
         self.tell(Notice::Lost(lost));
     }
+}
+
+/// A moment later; a year at the most, so that no setting is beyond what a clock can say.
+fn after(now: Instant, wait: Duration) -> Instant {
+    now + wait.min(WAIT_MAX)
 }
 
 /// Takes out the ownerships that are over, by member.

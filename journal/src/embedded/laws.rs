@@ -25,9 +25,9 @@ impl Embedded {
         Self::open(EmbeddedConfig::new(directory.path()), directory)
     }
 
-    /// Every record has another append time.
+    /// Every record has another append time. In memory, where the system has a directory there.
     fn simulated() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let ticks = AtomicU32::new(1);
         let clock = Clock::new(move || Timestamp::from_millis(ticks.fetch_add(1, Ordering::Relaxed).into()));
         Self::open(EmbeddedConfig::simulated(directory.path(), clock, 7), directory)

@@ -33,6 +33,8 @@ pub struct EmbeddedRegistry {
 struct Known {
     by_id: BTreeMap<u32, Entry>,
     by_guid: BTreeMap<[u8; 16], u32>,
+    /// By subject, its last version and the id of that.
+    latest: BTreeMap<String, (u32, u32)>,
 }
 
 #[derive(Debug)]
@@ -141,11 +143,16 @@ fn check_backward(subject: &str, latest: &AvroSchema, next: &AvroSchema) -> Resu
 impl Known {
     fn insert(&mut self, id: u32, schema: AvroSchema, versions: BTreeMap<String, u32>) {
         self.by_guid.insert(EmbeddedRegistry::guid(&schema), id);
+        for (subject, version) in &versions {
+            let latest = self.latest.entry(subject.clone()).or_default();
+            *latest = (*latest).max((*version, id));
+        }
         self.by_id.insert(id, Entry { schema: Arc::new(schema), versions });
     }
 
+    /// The last version of a subject, and its schema.
     fn latest(&self, subject: &str) -> Option<(u32, Arc<AvroSchema>)> {
-        let versions = self.by_id.values().filter_map(|entry| Some((*entry.versions.get(subject)?, &entry.schema)));
-        versions.max_by_key(|(version, _)| *version).map(|(version, schema)| (version, schema.clone()))
+        let (version, id) = self.latest.get(subject)?;
+        Some((*version, self.by_id.get(id)?.schema.clone()))
     }
 }

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use journal::embedded::config::RECORD_BYTES;
-use journal::embedded::{Clock, EmbeddedConfig, EmbeddedJournal, WriteIn};
-use journal::{AppendError, AppenderSettings, Journal, JournalError, NewRecord, ReadLimits, TopicSpec};
+use journal::embedded::{Clock, EmbeddedConfig, EmbeddedJournal, SCHEMAS, WriteIn};
+use journal::{
+    AppendError, AppenderSettings, Journal, JournalError, NewRecord, ReadLimits, RegisterError, Registry, TopicSpec,
+};
+use schemas::avro::AvroSchema;
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 
@@ -129,6 +132,24 @@ async fn what_is_not_in_memory_is_read_from_the_disk_and_is_the_same() {
         ];
         assert_eq!(offsets[0], offsets[1], "{time}");
     }
+}
+
+#[tokio::test]
+async fn the_registry_takes_so_many_schemas() {
+    let world = World::new();
+    let registry = world.journal.registry();
+    let schema = |number: usize| {
+        let text = format!(r#"{{"type":"fixed","name":"F{number}","size":1}}"#);
+        (format!("subject {number}"), AvroSchema::parse(&text).unwrap())
+    };
+    for (subject, schema) in (0..SCHEMAS).map(schema) {
+        registry.register(&subject, &schema).await.unwrap();
+    }
+    let (subject, one_more) = schema(SCHEMAS);
+    let answer = registry.register(&subject, &one_more).await;
+    assert!(matches!(answer, Err(RegisterError::Unavailable { .. })), "{answer:?}");
+    let (_, known) = schema(7);
+    assert_eq!(registry.register("another subject", &known).await.unwrap(), 8);
 }
 
 #[tokio::test]

@@ -110,7 +110,7 @@ async fn make(world: &World) {
     world.topic(TOPIC, PARTITIONS, &config).await;
 }
 
-async fn take(world: World, step: Step, appended: &mut Vec<Vec<String>>) -> World {
+async fn take(world: World, step: Step, appended: &mut [Vec<String>]) -> World {
     match step {
         Step::Append { partition, count, bytes } => {
             let all = &mut appended[partition as usize];
@@ -157,7 +157,7 @@ async fn check(world: &World, appended: &[Vec<String>]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// Whatever happened before: after it, the log is as it was, and what is kept is what was appended.
     #[test]

@@ -68,7 +68,7 @@ async fn step(world: &World, members: &mut Vec<Box<dyn GroupMember>>, rng: &mut 
 async fn run(seed: u64) -> String {
     let mut rng = StdRng::seed_from_u64(seed);
     let (world, mut told) = (World::new(), String::new());
-    world.topic(TOPIC, PARTITIONS, &[("segment.bytes", "100")]).await;
+    world.topic(TOPIC, PARTITIONS, &[("segment.bytes", "1000")]).await;
     let mut members = vec![join(&world, &mut rng)];
     for _ in 0..STEPS {
         step(&world, &mut members, &mut rng, &mut told).await;
@@ -86,7 +86,7 @@ fn one_seed_twice_is_the_same_run() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(run(seed))
     };
-    for seed in 0..10 {
+    for seed in 0..20 {
         let (first, second) = (run(seed), run(seed));
         assert!(first.contains("hears Assigned") && first.contains("hears Records"), "seed {seed} does nothing");
         assert_eq!(first, second, "seed {seed}");
