@@ -163,3 +163,68 @@ fn rewind(value: &str) -> Result<Start, Refusal> {
     };
     millis.map(|millis| Start::RewindTime(Duration::from_millis(millis))).ok_or_else(bad)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+    use schemas::position::LogHash;
+
+    use super::*;
+
+    fn position() -> Position {
+        Position { log: LogHash(1), time: Timestamp::from_millis(5), generation: 0, next: Vec::new() }
+    }
+
+    fn parse(query: &str, last_event_id: Option<&str>) -> Result<Ask, Refusal> {
+        let uri = format!("/v1/stream?channel=wiki:en&{query}").parse().unwrap();
+        let mut headers = HeaderMap::new();
+        if let Some(id) = last_event_id {
+            headers.insert("last-event-id", id.parse().unwrap());
+        }
+        Ask::parse(&uri, &headers)
+    }
+
+    #[test]
+    fn a_start_is_what_the_client_says_most_strongly() {
+        let id = position().to_string();
+        let at = || Start::Position(Presented::Position(position()));
+        let cases = [
+            ("", None, Start::Now),
+            ("", Some(""), Start::Now),
+            ("lastEventId=&last_event_id=&lastEvent=", None, Start::Now),
+            ("rewind=5", Some(&*id), at()),
+            (&format!("lastEvent={id}&since=3&rewind=5"), None, at()),
+            (&format!("lastEventId={id}"), Some("earliest"), Start::Earliest),
+            ("last_event_id=earliest", None, Start::Earliest),
+            ("since=3&rewind=5", None, Start::Since(Timestamp::from_millis(3))),
+            ("since=1970-01-01T01:00:00%2B01:00", None, Start::Since(Timestamp::from_millis(0))),
+            ("since=1970-01-01T01:00:00+01:00", None, Start::Since(Timestamp::from_millis(0))),
+            ("rewind=0", None, Start::RewindEvents(0)),
+            ("rewind=10000", None, Start::RewindEvents(REWIND_EVENTS)),
+            ("rewind=250ms", None, Start::RewindTime(Duration::from_millis(250))),
+            ("rewind=30s", None, Start::RewindTime(Duration::from_secs(30))),
+            ("rewind=5m", None, Start::RewindTime(Duration::from_secs(300))),
+            ("rewind=2h", None, Start::RewindTime(Duration::from_secs(7_200))),
+            ("rewind=1d", None, Start::RewindTime(Duration::from_secs(86_400))),
+        ];
+        for (query, header, start) in cases {
+            assert_eq!(parse(query, header).unwrap().start, start, "{query} {header:?}");
+        }
+    }
+
+    #[test]
+    fn a_selector_that_is_not_used_is_checked_all_the_same() {
+        let id = position().to_string();
+        for query in
+            ["since=", "since=-1", "since=1e3", "rewind=", "rewind=1y", "rewind=10001", "rewind=99999999999999999999s"]
+        {
+            assert_eq!(parse(query, Some(&id)).unwrap_err().slug, Slug::BadRequest, "{query}");
+        }
+    }
+
+    #[test]
+    fn channels_are_kept_as_they_were_written_and_in_order() {
+        let ask = parse("channel=b:%2A&channel=&named=1", None).unwrap();
+        assert_eq!((ask.channels, ask.named), (vec!["wiki:en".to_owned(), "b:*".to_owned(), String::new()], true));
+    }
+}

@@ -202,12 +202,12 @@ impl Inner {
         let _turn = self.reads.acquire().await.map_err(|_| interrupted())?;
         let mut floors = match floors {
             Some(floors) => floors,
-            None => self.floors(at).await.map_err(page_error)?,
+            None => self.floors(at).await.map_err(|error| page_error(error, at.from))?,
         };
         let records = usize::try_from(PAGE_RECORDS - at.from % PAGE_RECORDS).unwrap_or(usize::MAX);
         let limits = ReadLimits { records, bytes: PAGE_BYTES, wait: PAGE_LIMIT };
         let log = self.names.delivery_partition(at.partition);
-        let read = self.journal.read(&log, at.from, limits).await.map_err(page_error)?;
+        let read = self.journal.read(&log, at.from, limits).await.map_err(|error| page_error(error, at.from))?;
         let bytes: usize = read.records.iter().map(journal::Record::size).sum();
         metrics::page_read(bytes);
         let consumed = read.records.last().map_or(Timestamp::default(), |record| record.append_time);
@@ -258,9 +258,10 @@ fn interrupted() -> PageError {
     PageError::Unavailable { detail: "the read was interrupted".to_owned() }
 }
 
-fn page_error(error: ReadError) -> PageError {
+/// Beyond the end there is no retention: the log was made anew, and the tail is about to notice.
+fn page_error(error: ReadError, from: u64) -> PageError {
     match error {
-        ReadError::OutOfRange { start, .. } => PageError::Expired { start },
-        ReadError::Journal(error) => PageError::Unavailable { detail: error.to_string() },
+        ReadError::OutOfRange { start, .. } if start > from => PageError::Expired { start },
+        ReadError::OutOfRange { .. } | ReadError::Journal(_) => PageError::Unavailable { detail: error.to_string() },
     }
 }

@@ -149,3 +149,109 @@ pub fn json(data: &impl serde::Serialize) -> String {
         "{}".to_owned()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use journal::claims::Floors;
+    use schemas::lane::Lane;
+    use schemas::partition::DeliveryPartition;
+    use schemas::position::{LogHash, Position};
+    use schemas::time::Timestamp;
+
+    use super::{CHUNK_BYTES, Chunk, Notice, Sink};
+    use crate::entry::{Content, Entry, Found};
+    use crate::gap::{Gap, Reason};
+    use crate::sample;
+
+    const HIGH: DeliveryPartition = DeliveryPartition { lane: Lane::High, partition: 3 };
+
+    fn position() -> Position {
+        let time = Timestamp::from_millis(1_442_016_000_000);
+        Position { log: LogHash(7), time, generation: 0, next: vec![(HIGH, 12)] }
+    }
+
+    fn entry(id: &str) -> Entry {
+        let record = sample::record(HIGH, 11, Timestamp::default(), &sample::delivery(id, "wiki:en", Lane::High));
+        match Found::judge(&mut Floors::default(), &record) {
+            Found::Entry(entry) => entry,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn add(chunk: &mut Chunk, entry: &Entry) {
+        let Content::Event(routed) = &entry.content else { panic!("an event") };
+        chunk.event(routed, 0, &position());
+    }
+
+    fn text(chunk: Chunk) -> String {
+        String::from_utf8(chunk.finish().0.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn blocks_stand_as_clients_read_them() {
+        let mut chunk = Chunk::new(false);
+        chunk.notice(Notice { name: "tidegate.ready", retry_ms: Some(1_234), data: "{}", id: Some("1abc") });
+        add(&mut chunk, &entry("plain"));
+        chunk.gap(&Gap::new(HIGH, 4, 9, Reason::Expired), &position());
+        chunk.gap(&Gap::by_time(HIGH, 4, 9), &position());
+        chunk.notice(Notice { name: "tidegate.bye", retry_ms: None, data: "{}", id: None });
+        chunk.heartbeat();
+        insta::assert_snapshot!(text(chunk), @r#"
+        event: tidegate.ready
+        retry: 1234
+        data: {}
+        id: 1abc
+
+        data: {"specversion":"1.0","id":"plain","type":"wiki.edit","source":"/samples","subject":"wiki:en","time":"2015-09-12T00:00:00.000Z","datacontenttype":"application/json","lane":"high","data":{"n":"plain"}}
+        id: 1AAAAB4Dgz-33UwAMDFFB
+
+        event: tidegate.gap
+        data: {"lane":"high","partition":3,"from":4,"to":9,"reason":"expired"}
+        id: 1AAAAB4Dgz-33UwAMDFFB
+
+        event: tidegate.gap
+        data: {"lane":"high","partition":3,"from":4,"to":9,"reason":"foreign","may_repeat":true}
+        id: 1AAAAB4Dgz-33UwAMDFFB
+
+        event: tidegate.bye
+        data: {}
+
+        :
+        "#);
+    }
+
+    #[test]
+    fn a_named_event_says_its_type_first() {
+        let mut chunk = Chunk::new(true);
+        add(&mut chunk, &entry("named"));
+        insta::assert_snapshot!(text(chunk), @r#"
+        event: wiki.edit
+        data: {"specversion":"1.0","id":"named","type":"wiki.edit","source":"/samples","subject":"wiki:en","time":"2015-09-12T00:00:00.000Z","datacontenttype":"application/json","lane":"high","data":{"n":"named"}}
+        id: 1AAAAB4Dgz-33UwAMDFFB
+        "#);
+    }
+
+    #[test]
+    fn what_would_break_a_frame_is_escaped() {
+        let mut chunk = Chunk::new(false);
+        let mut delivery = sample::delivery("x", "wiki:en", Lane::High);
+        delivery.views[0].data = bytes::Bytes::from_static(br#"{"text":"a\r\nid: 1\n\ndata: b\u0000"}"#);
+        let record = sample::record(HIGH, 11, Timestamp::default(), &delivery);
+        let Found::Entry(entry) = Found::judge(&mut Floors::default(), &record) else { panic!("a delivery") };
+        add(&mut chunk, &entry);
+        let text = text(chunk);
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(!text.contains(['\r', '\0']));
+    }
+
+    #[test]
+    fn a_chunk_is_full_at_its_size_and_over_by_one_block_at_most() {
+        let (mut chunk, entry) = (Chunk::new(false), entry("x"));
+        add(&mut chunk, &entry);
+        let block = chunk.len();
+        while !chunk.full() {
+            add(&mut chunk, &entry);
+        }
+        assert!((CHUNK_BYTES..CHUNK_BYTES + block).contains(&chunk.len()));
+    }
+}

@@ -34,6 +34,7 @@ mod access;
 mod stream;
 mod readiness;
 mod cors;
+mod patient;
 mod door;
 mod edge;
 
@@ -46,3 +47,4 @@ mod cursor_laws;
 pub use clock::Clock;
 pub use config::Config;
 pub use edge::{Dependencies, Edge};
+pub use patient::Patient;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use schemas::partition::DeliveryPartition;
 use schemas::readiness::{Dependency, Readiness};
 use schemas::time::Timestamp;
 
 use crate::edge::Shared;
-use crate::metrics;
 use crate::windows::Windows;
 
 /// The edge's own view of what it depends on.
@@ -22,18 +22,23 @@ pub fn of(shared: &Shared) -> Readiness {
 
 /// An error where a partition is further behind than the limit.
 fn near(windows: &Windows, now: Timestamp, limit: Duration) -> Result<(), String> {
-    let mut furthest = None;
-    windows.each(|partition, window| {
-        let behind = if window.fresh() { Duration::ZERO } else { between(window.consumed(), now) };
-        furthest = furthest.max(Some((behind, partition)));
-    });
-    let Some((behind, partition)) = furthest else { return Ok(()) };
-    metrics::behind(behind);
+    let Some((behind, partition)) = furthest_behind(windows, now) else { return Ok(()) };
     if behind <= limit {
         return Ok(());
     }
     let (lane, number) = (partition.lane, partition.partition);
     Err(format!("{} s behind on partition {number} of lane {lane}", behind.as_secs()))
+}
+
+/// The partition that is furthest behind; one whose end was reached is not behind.
+#[must_use]
+pub fn furthest_behind(windows: &Windows, now: Timestamp) -> Option<(Duration, DeliveryPartition)> {
+    let mut furthest = None;
+    windows.each(|partition, window| {
+        let behind = if window.fresh() { Duration::ZERO } else { between(window.consumed(), now) };
+        furthest = furthest.max(Some((behind, partition)));
+    });
+    furthest
 }
 
 fn between(earlier: Timestamp, later: Timestamp) -> Duration {

@@ -191,7 +191,7 @@ impl Window {
         if wanted.from < self.start {
             return Reading::Below;
         }
-        let entries = self.merge(wanted);
+        let entries = if wanted.from < self.end { self.merge(wanted) } else { Vec::new() };
         let more = entries.len() == wanted.entries;
         Reading::Taken(match entries.last() {
             Some(last) if more => Taken { next: last.offset + 1, consumed: last.append_time, dry: false, entries },

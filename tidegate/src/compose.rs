@@ -88,7 +88,8 @@ async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), F
 
     let shutdown = CancellationToken::new();
     let mut services = Services::new(shutdown.clone());
-    let http = listen::serve(listener, routes, world.config.http.clone(), shutdown.clone());
+    let (http, stall) = (world.config.http.clone(), world.config.edge.stall);
+    let http = listen::serve(listener, routes, http, stall, shutdown.clone());
     services.start("listener", async {
         http.await;
         Ok::<_, Failure>(())

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use edge_sse::Patient;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -27,7 +28,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 type Server = auto::Builder<TokioExecutor>;
 
 /// Serves until `shutdown`, then lets what is running end, at most `config.drain_wait`.
-pub(crate) async fn serve(listener: TcpListener, routes: Router, config: HttpConfig, shutdown: CancellationToken) {
+///
+/// A client that takes nothing for `stall` is let go.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    config: HttpConfig,
+    stall: Duration,
+    shutdown: CancellationToken,
+) {
     let server = Arc::new(server(&config));
     let room = Arc::new(Semaphore::new(config.connections_max));
     let connections = TaskTracker::new();
@@ -41,6 +50,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router, config: HttpCon
         };
         match socket {
             Ok((socket, _)) => {
+                let socket = patient(socket, stall);
                 let connection = connection(socket, server.clone(), routes.clone(), shutdown.clone());
                 connections.spawn(async move {
                     connection.await;
@@ -86,10 +96,14 @@ fn server(config: &HttpConfig) -> Server {
     server
 }
 
-async fn connection(socket: TcpStream, server: Arc<Server>, routes: Router, shutdown: CancellationToken) {
+fn patient(socket: TcpStream, stall: Duration) -> Patient<TcpStream> {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY was refused");
     }
+    Patient::new(socket, stall)
+}
+
+async fn connection(socket: Patient<TcpStream>, server: Arc<Server>, routes: Router, shutdown: CancellationToken) {
     let connection = server.serve_connection(TokioIo::new(socket), TowerToHyperService::new(routes));
     let mut connection = std::pin::pin!(connection);
     // The connection first: what it has to say goes out before it is told to end.
