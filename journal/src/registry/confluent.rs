@@ -2,7 +2,7 @@
 //!
 //! References and schemas come in, parsed schemas and ids leave. What a reference names never changes, so it is asked for once
 //! and kept; that a registry does not know one is kept for [`MISSING_FOR`]. Whoever asks for the same one at the same time
-//! shares one request. It never retries: the caller knows how long it may wait.
+//! shares one request. It retries nothing but a conflict of two that register at once: the caller knows how long it may wait.
 
 use std::error::Error;
 use std::fmt;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backon::{ConstantBuilder, Retryable};
 use moka::future::Cache;
 use schema_registry_converter::async_impl::schema_registry::{
     SrSettings, get_schema_by_guid, get_schema_by_id, post_schema,
@@ -29,6 +30,10 @@ const REQUEST_WAIT: Duration = Duration::from_secs(3);
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 /// How long a registry that did not know a reference is not asked again: well below the 800 ms for which a 404 is retried.
 const MISSING_FOR: Duration = Duration::from_millis(200);
+/// After a conflict: two that register one schema at the same moment meet, and the loser is told of it as if readers broke.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a conflict is looked at again before it is believed.
+const CONFLICT_RETRIES: usize = 3;
 /// References that are kept; beyond it the least used ones are forgotten.
 const SCHEMAS_MAX: u64 = 10_000;
 /// Unknown references that are kept: garbage in a topic may name any.
@@ -121,11 +126,14 @@ impl Registry for ConfluentRegistry {
 
     async fn register(&self, subject: &str, schema: &AvroSchema) -> Result<u32, RegisterError> {
         self.set_backward(subject).await?;
-        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.text().to_owned());
-        match post_schema(&self.settings, subject.to_owned(), supplied).await {
-            Ok(registered) => Ok(registered.id),
-            Err(error) => Err(register_error(&error, subject)),
-        }
+        let post = || async {
+            let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.text().to_owned());
+            let posted = post_schema(&self.settings, subject.to_owned(), supplied).await;
+            posted.map(|registered| registered.id).map_err(|error| register_error(&error, subject))
+        };
+        post.retry(ConstantBuilder::default().with_delay(CONFLICT_PAUSE).with_max_times(CONFLICT_RETRIES))
+            .when(|error| matches!(error, RegisterError::Incompatible { .. }))
+            .await
     }
 
     async fn ping(&self) -> Result<(), LookupError> {

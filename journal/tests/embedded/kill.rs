@@ -74,14 +74,6 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-#[test]
-#[ignore = "the process that the next test kills"]
-fn a_process_that_appends_for_ever() {
-    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(append_for_ever(Path::new(&directory)));
-}
-
 /// What the killed process had said.
 #[derive(Default)]
 struct Said {
@@ -101,10 +93,11 @@ impl Said {
     }
 }
 
-/// Starts the process above, kills it by its id in the middle of its work, and returns what it had said by then.
+/// Starts this test once more as a process that appends for ever, kills it by its id in the middle of its work, and returns
+/// what it had said by then.
 fn kill_one(directory: &Path, said: &mut Said) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "kill::a_process_that_appends_for_ever", "--ignored", "--nocapture"])
+        .args(["--exact", "kill::what_was_acknowledged_survives_kill_9", "--nocapture"])
         .env(DIRECTORY, directory)
         .stdout(Stdio::piped())
         .spawn()
@@ -123,6 +116,9 @@ fn kill_one(directory: &Path, said: &mut Said) {
 
 #[test]
 fn what_was_acknowledged_survives_kill_9() {
+    if let Some(directory) = std::env::var_os(DIRECTORY) {
+        return tokio::runtime::Runtime::new().unwrap().block_on(append_for_ever(Path::new(&directory)));
+    }
     let directory = tempfile::tempdir().unwrap();
     let mut said = Said::default();
     for _ in 0..KILLS {
