@@ -25,4 +25,6 @@ pub use config::Config;
 pub use error::{AdmitError, Cause, Refused, RequestError, RunError, StoreError, ValidateError};
 pub use ingest::Ingest;
 pub use problem::respond;
-pub use publish::{DeclareError, Declared, PublishError, Publisher, PublisherEvent, PublisherSettings, Receipt};
+pub use publish::{
+    ConnectError, DeclareError, Declared, PublishError, Publisher, PublisherEvent, PublisherSettings, Receipt,
+};

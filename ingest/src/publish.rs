@@ -12,7 +12,11 @@ use std::time::Duration;
 use apache_avro::writer::datum::GenericDatumWriter;
 use backon::{ConstantBuilder, Retryable};
 use futures::future::BoxFuture;
-use journal::{AppendError, Appended, AppenderSettings, Journal, RegisterError, Registry, TopicNames};
+use journal::kafka::{KafkaConfig, KafkaJournal};
+use journal::registry::confluent::ConfluentRegistry;
+use journal::{
+    AppendError, Appended, AppenderSettings, Journal, JournalError, LookupError, RegisterError, Registry, TopicNames,
+};
 use schemas::avro::{AvroSchema, Mismatch, SchemaError};
 use schemas::channel::Channel;
 use schemas::event::Attributes;
@@ -61,8 +65,7 @@ impl Default for PublisherSettings {
 /// (not each [`Receipt`]) keeps the order of every channel. Over concurrent tasks it is not promised.
 ///
 /// ```no_run
-/// # use std::sync::Arc;
-/// use ingest::{Publisher, PublisherEvent, PublisherSettings};
+/// use ingest::{Publisher, PublisherEvent};
 /// use schemas::{channel::Channel, id::{EventType, Source}};
 ///
 /// #[derive(serde::Serialize)]
@@ -71,9 +74,9 @@ impl Default for PublisherSettings {
 /// const READING: &str = r#"{"type": "record", "name": "tide.Reading", "fields": [
 ///     {"name": "station", "type": "string"}, {"name": "level_cm", "type": "int"}]}"#;
 ///
-/// # async fn example(journal: Arc<dyn journal::Journal>, registry: Arc<dyn journal::Registry>) -> Result<(), Box<dyn std::error::Error>> {
-/// let names = journal::TopicNames::new("");
-/// let publisher = Publisher::new(journal, registry, names, Source::parse("gauge-7")?, PublisherSettings::default());
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let registry = "http://localhost:8081/apis/ccompat/v7";
+/// let publisher = Publisher::connect("localhost:9092", registry, Source::parse("gauge-7")?)?;
 /// let reading = publisher.declare(&EventType::parse("tide.reading")?, READING).await?;
 /// let event = PublisherEvent::to(Channel::parse("tide:dover")?);
 /// let receipt = publisher.publish(&reading, event, &Reading { station: "dover".into(), level_cm: 412 }).await?;
@@ -121,6 +124,17 @@ pub struct PublisherEvent {
     pub author: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+}
+
+/// The log or the registry cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Kafka's client refuses the hosts.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The registry's URL is none.
+    #[error(transparent)]
+    Registry(#[from] LookupError),
 }
 
 /// A type was not declared.
@@ -197,6 +211,18 @@ impl PublisherEvent {
 }
 
 impl Publisher {
+    /// A publisher on Kafka and its registry, without a prefix and with the default settings; nothing is asked of either yet.
+    /// [`Publisher::new`] takes any other log.
+    ///
+    /// # Errors
+    /// A host or URL is none.
+    pub fn connect(kafka: &str, registry: &str, source: Source) -> Result<Self, ConnectError> {
+        let journal = KafkaJournal::open(KafkaConfig::new(kafka, source.as_str()))?;
+        let registry = ConfluentRegistry::open(registry)?;
+        let settings = PublisherSettings::default();
+        Ok(Self::new(Arc::new(journal), Arc::new(registry), TopicNames::new(""), source, settings))
+    }
+
     /// A publisher over a log and a registry; nothing is asked of either yet.
     #[must_use]
     pub fn new(

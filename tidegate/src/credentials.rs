@@ -38,7 +38,15 @@ impl Credentials {
             return Ok(Some(token.clone()));
         }
         let Some(data) = &self.data else { return Ok(None) };
-        let signer = Signer::from_key(&key::of(data)?).map_err(Failure::of)?;
+        self.signed(&key::of(data)?, roles).map(Some)
+    }
+
+    /// A token signed with a key, with these roles where no others are named.
+    ///
+    /// # Errors
+    /// The key cannot be used.
+    pub(crate) fn signed(&self, key: &[u8], roles: &[&str]) -> Result<String, Failure> {
+        let signer = Signer::from_key(key).map_err(Failure::of)?;
         let roles = if self.role.is_empty() {
             roles.iter().map(|role| (*role).to_owned()).collect()
         } else {
@@ -47,6 +55,6 @@ impl Credentials {
         let now = Timestamp::now();
         let claims =
             Claims { sub: Some(SUBJECT.to_owned()), roles, exp: Some(now.plus(LIFETIME)), ..Claims::anonymous() };
-        signer.sign(&claims, now).map(Some).map_err(Failure::of)
+        signer.sign(&claims, now).map_err(Failure::of)
     }
 }

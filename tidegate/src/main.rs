@@ -25,6 +25,7 @@ mod pace;
 mod target;
 mod courier;
 mod stream;
+mod own_edge;
 mod verb;
 
 use std::process::ExitCode;

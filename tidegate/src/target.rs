@@ -30,9 +30,9 @@ pub(crate) struct RefusedLine {
 /// What became of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// Stored now.
+    /// In the log, those that are known included.
     pub(crate) sent: u64,
-    /// Stored before, by the same ids.
+    /// Of those: stored before, by the same ids.
     pub(crate) known: u64,
     pub(crate) refused: Vec<RefusedLine>,
 }

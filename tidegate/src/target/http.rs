@@ -74,7 +74,7 @@ impl HttpTarget {
         while !events.is_empty() {
             match self.post_patiently(&events).await {
                 Ok(accepted) => {
-                    outcome.sent += count(&accepted.ids).saturating_sub(count(&accepted.known));
+                    outcome.sent += count(&accepted.ids);
                     outcome.known += count(&accepted.known);
                     return Ok(outcome);
                 }

@@ -1,16 +1,22 @@
 //! `tidegate tail`: a stream as a client reads it, gone on from its last id over restarts of whatever serves it.
 
+use policy::{Catalogues, Verifier};
 use reqwest::Url;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::credentials::Credentials;
 use crate::failure::Failure;
+use crate::log::LogFlags;
+use crate::own_edge;
 use crate::stream::{Block, EventStream};
-use crate::verb::say;
+use crate::verb::{catalogue, say};
 
 /// Characters of a payload in a line for people.
 const DATA_CHARS: usize = 400;
+
+/// Of the key between this process and its own edge.
+const SECRET_BYTES: usize = 32;
 
 /// Read a stream, and go on over restarts.
 #[derive(Debug, clap::Args)]
@@ -21,9 +27,14 @@ pub(crate) struct Args {
     /// One {"position", "event"} a line
     #[arg(long)]
     json: bool,
-    /// A deployment
-    #[arg(long, value_name = "URL", env = "TIDEGATE_TO", default_value = "http://127.0.0.1:8080")]
-    to: String,
+    /// A deployment [default: http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL", env = "TIDEGATE_TO", conflicts_with = "kafka")]
+    to: Option<String>,
+    #[command(flatten)]
+    log: LogFlags,
+    /// With --kafka: whose policy counts; repeat it [default: all that ship]
+    #[arg(long, value_name = "NAME|DIR", requires = "kafka")]
+    catalogue: Vec<String>,
     #[command(flatten)]
     credentials: Credentials,
     /// Go on behind this position (an SSE id), or from the earliest that is kept
@@ -41,13 +52,29 @@ pub(crate) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let token = args.credentials.token(&[])?;
+    if !args.log.is_kafka() {
+        let token = args.credentials.token(&[])?;
+        return read(&args, args.to.as_deref().unwrap_or("http://127.0.0.1:8080"), token).await;
+    }
+    let names = if args.catalogue.is_empty() { Catalogues::shipped() } else { args.catalogue.clone() };
+    let catalogues = catalogue::load(&names).map_err(|errors| Failure::Usage(errors.lines))?;
+    let secret: [u8; SECRET_BYTES] = rand::random();
+    let verifier = Verifier::from_key(&secret).map_err(Failure::of)?;
+    let token = args.credentials.signed(&secret, &[])?;
+    own_edge::beside(args.log.open()?, catalogues.into(), verifier, |to| {
+        let args = &args;
+        async move { read(args, &to, Some(token)).await }
+    })
+    .await
+}
+
+async fn read(args: &Args, to: &str, token: Option<String>) -> Result<(), Failure> {
     let (last_id, earliest) = match args.from.as_deref() {
         Some("earliest") => (None, true),
         from => (from.map(str::to_owned), false),
     };
     let mut left = args.count.unwrap_or(u64::MAX);
-    let mut stream = EventStream::new(url(&args, earliest)?, token, last_id)?;
+    let mut stream = EventStream::new(url(args, to, earliest)?, token, last_id)?;
     stream
         .read(|block| {
             if let Some(line) = line(block, args.json)? {
@@ -59,9 +86,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         .await
 }
 
-fn url(args: &Args, earliest: bool) -> Result<Url, Failure> {
-    let base = Url::parse(&args.to).and_then(|base| base.join("/v1/stream"));
-    let mut url = base.map_err(|error| Failure::Usage(vec![format!("--to {}: {error}", args.to)]))?;
+fn url(args: &Args, to: &str, earliest: bool) -> Result<Url, Failure> {
+    let base = Url::parse(to).and_then(|base| base.join("/v1/stream"));
+    let mut url = base.map_err(|error| Failure::Usage(vec![format!("--to {to}: {error}")]))?;
     let mut query = url.query_pairs_mut();
     query.extend_pairs(args.channels.iter().map(|channel| ("channel", channel)));
     query.extend_pairs(earliest.then_some(("lastEventId", "earliest")));
