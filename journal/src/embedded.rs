@@ -2,10 +2,9 @@
 //!
 //! Read in this order: how it is opened (`config`), where bytes stand (`store`, `stored`), what is kept (`cleanup`), a
 //! partition over its topic's segments, and how it is read and cut (`segments`, `partition`, `reading`, `cut`,
-//! `compaction`), the topics (`topic`, `log`), the way of an append
-//! (`appender`, `queue`, `writes`, `writer`), the readers (`fetch`, `follower`), and consumer groups (`assignment`,
-//! `group`, `commits`, `coordinator`, `member`), and the schemas beside it all (`registry`). It never leaves the process: one process at a time
-//! opens a directory.
+//! `compaction`), the topics (`topic`, `log`), the way of an append (`appender`, `queue`, `writes`, `writer`), the
+//! readers (`fetch`, `follower`), and consumer groups (`assignment`, `group`, `commits`, `coordinator`, `member`), and
+//! the schemas beside it all (`registry`). It never leaves the process: one process at a time opens a directory.
 
 pub mod config;
 mod wake;
@@ -113,7 +112,8 @@ impl EmbeddedJournal {
             .await
     }
 
-    /// Cuts a partition's beginning, as Kafka's `DeleteRecords` does: it starts at `start` from now on, at most at its end.
+    /// Cuts a partition's beginning, as Kafka's `DeleteRecords` does: it starts at `start` from now on, at most at its
+    /// end.
     ///
     /// # Errors
     /// `Unknown`, or `Unavailable`.
@@ -135,9 +135,9 @@ impl EmbeddedJournal {
             .await
     }
 
-    /// Fault injection: takes a partition from the member of `group` that owns it and gives it to another, while its owner hears of it only as
-    /// `tell` says, and until then reads and appends like one that was taken for dead and does not know. Where
-    /// nobody else may own the partition, its owner hears at once. Whether somebody owned it.
+    /// Fault injection: takes a partition from the member of `group` that owns it and gives it to another, while its
+    /// owner hears of it only as `tell` says, and until then reads and appends like one that was taken for dead and
+    /// does not know. Where nobody else may own the partition, its owner hears at once. Whether somebody owned it.
     pub fn seize(&self, group: &str, partition: &TopicPartition, tell: TellSeized) -> bool {
         self.coordinator.seize(group, partition, tell)
     }

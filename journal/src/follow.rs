@@ -32,7 +32,8 @@ pub enum Followed {
         /// The end; offsets below it may hold no record.
         at: u64,
     },
-    /// The next offset of this partition is not in the log (cut by retention, or beyond the end); the partition rests until it is assigned anew.
+    /// The next offset of this partition is not in the log (cut by retention, or beyond the end); the partition rests
+    /// until it is assigned anew.
     OutOfRange {
         /// The partition.
         partition: TopicPartition,

@@ -18,8 +18,8 @@ pub struct GroupSettings {
     pub group: String,
     /// Topics, by name; one that does not exist yet is joined when it does.
     pub topics: Vec<String>,
-    /// A name that survives a restart (Kafka's `group.instance.id`): a member that comes back with it within the session takes its
-    /// partitions again. None: a member that dies is missed after its session.
+    /// A name that survives a restart (Kafka's `group.instance.id`): a member that comes back with it within the
+    /// session takes its partitions again. None: a member that dies is missed after its session.
     pub instance: Option<String>,
     /// After so long without a sign of life a member is taken for dead.
     pub session: Duration,
@@ -122,7 +122,8 @@ pub trait Committer: Send + Sync + std::fmt::Debug {
     /// Commits, and answers when the log has it. One at a time for each member, under the lock that a revoke takes.
     ///
     /// # Errors
-    /// `NotOwned` where this ownership has ended, `MetadataTooLarge` (never retry either); `Unavailable` (retry while owned).
+    /// `NotOwned` where this ownership has ended, `MetadataTooLarge` (never retry either); `Unavailable` (retry while
+    /// owned).
     async fn commit(&self, owned: &Owned, committed: Committed) -> Result<(), CommitError>;
 }
 

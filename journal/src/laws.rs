@@ -1,7 +1,7 @@
 //! What every body of the journal promises, as tests that run on each of them: embedded and real Kafka.
 //!
-//! A law is a function whose name is the promise; it panics where the promise is broken. It makes topics and groups under a prefix
-//! of its own, so laws share one log. [`journal_laws!`](crate::journal_laws) and
+//! A law is a function whose name is the promise; it panics where the promise is broken. It makes topics and groups
+//! under a prefix of its own, so laws share one log. [`journal_laws!`](crate::journal_laws) and
 //! [`registry_laws!`](crate::registry_laws) make a test of each.
 #![allow(
     clippy::unwrap_used,

@@ -7,8 +7,8 @@ use schemas::partition::TopicPartition;
 /// Members by number, and what each may own.
 pub(super) type Wishes = BTreeMap<u64, BTreeSet<TopicPartition>>;
 
-/// Gives every partition that somebody may own to one of those. `kept` says who has it now. Shares differ by at most one where all
-/// may own the same; no partition moves that need not; the same question has the same answer.
+/// Gives every partition that somebody may own to one of those. `kept` says who has it now. Shares differ by at most
+/// one where all may own the same; no partition moves that need not; the same question has the same answer.
 pub(super) fn assign(wishes: &Wishes, kept: &BTreeMap<TopicPartition, u64>) -> BTreeMap<TopicPartition, u64> {
     let may = |member: &u64, partition: &TopicPartition| wishes.get(member).is_some_and(|own| own.contains(partition));
     let mut shares: BTreeMap<u64, usize> = wishes.keys().map(|member| (*member, 0)).collect();
@@ -73,7 +73,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shares_are_even_and_only_what_must_moves(members in 1..6_u64, count in 0..40_u32, owners in proptest::collection::vec(0..8_u64, 40)) {
+        fn shares_are_even_and_only_what_must_moves(
+            members in 1..6_u64, count in 0..40_u32, owners in proptest::collection::vec(0..8_u64, 40),
+        ) {
             let wishes: Wishes = (0..members).map(|member| (member, partitions(count))).collect();
             let kept: BTreeMap<_, _> = partitions(count).into_iter().zip(owners).collect();
             let assigned = assign(&wishes, &kept);
@@ -91,7 +93,9 @@ mod tests {
         }
 
         #[test]
-        fn nobody_gets_what_they_may_not_own(wanted in proptest::collection::vec(proptest::collection::btree_set(0..12_u32, 0..12), 1..5)) {
+        fn nobody_gets_what_they_may_not_own(
+            wanted in proptest::collection::vec(proptest::collection::btree_set(0..12_u32, 0..12), 1..5),
+        ) {
             let wishes: Wishes = (0..).zip(wanted).map(|(member, numbers)| {
                 (member, numbers.into_iter().map(|number| TopicPartition::new("t", number)).collect())
             }).collect();

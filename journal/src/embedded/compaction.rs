@@ -1,5 +1,5 @@
-//! Compaction of one partition, in bounded steps: first the keys of what is new are gathered, then everything from the start on
-//! that a newer record of its key replaces is taken out, and tombstones whose time is over.
+//! Compaction of one partition, in bounded steps: first the keys of what is new are gathered, then everything from the
+//! start on that a newer record of its key replaces is taken out, and tombstones whose time is over.
 //!
 //! Offsets stay as they are; what was taken out is a hole.
 

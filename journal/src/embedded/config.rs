@@ -41,7 +41,8 @@ pub(super) const CLEAN_EVERY: Duration = Duration::from_secs(5);
 pub(super) const COMPACTION_STEP_RECORDS: usize = 2_000;
 /// Bytes that one step of a compaction reads before appends have their turn.
 pub(super) const COMPACTION_STEP_BYTES: usize = 4 * 1024 * 1024;
-/// Keys that one compaction remembers; what lies behind the record that would be one more waits for the next (Kafka's dedupe buffer).
+/// Keys that one compaction remembers; what lies behind the record that would be one more waits for the next (Kafka's
+/// dedupe buffer).
 pub(super) const COMPACTION_KEYS: usize = 100_000;
 /// Records that one page of a follower or a group's member holds.
 pub(super) const PAGE_RECORDS: usize = 1_000;

@@ -1,6 +1,7 @@
 //! The coordinator of consumer groups: who is a member, who owns what, and what each is still to be told.
 //!
-//! It has no task of its own. Whoever asks brings it up to date first: topics that came or went, sessions and waits that are over.
+//! It has no task of its own. Whoever asks brings it up to date first: topics that came or went, sessions and waits
+//! that are over.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -102,8 +103,8 @@ impl Coordinator {
         self.commits.get(&CommitKey::new(group, &topic.id, partition.partition))
     }
 
-    /// Takes a commit where `owned` stands, and calls `write` with what makes it durable, before anybody else can own the
-    /// partition.
+    /// Takes a commit where `owned` stands, and calls `write` with what makes it durable, before anybody else can own
+    /// the partition.
     ///
     /// # Errors
     /// `NotOwned`.
@@ -122,8 +123,8 @@ impl Coordinator {
         })
     }
 
-    /// Does something with a group, brought up to date, under the lock. A group is kept once it had a member, so that its
-    /// generations grow.
+    /// Does something with a group, brought up to date, under the lock. A group is kept once it had a member, so that
+    /// its generations grow.
     fn with<T>(&self, name: &str, work: impl FnOnce(&mut Group, &Log) -> T) -> T {
         let mut groups = locked(&self.groups);
         let group = groups.entry(name.to_owned()).or_default();

@@ -1,4 +1,5 @@
-//! Cutting a partition's beginning: by retention, whole parts at a time, or at an offset by hand; and burying what was cut.
+//! Cutting a partition's beginning: by retention, whole parts at a time, or at an offset by hand; and burying what was
+//! cut.
 
 use fjall::Keyspace;
 use schemas::time::Timestamp;
@@ -56,8 +57,9 @@ impl Partition {
 }
 
 impl Segments {
-    /// Takes some records out of parts that were cut off; whether there is more to do. Parts go with their segment, which retention by time
-    /// ends soon enough: this is for topics where a quiet partition could hold a segment for ever.
+    /// Takes some records out of parts that were cut off; whether there is more to do. Parts go with their segment,
+    /// which retention by time ends soon enough: this is for topics where a quiet partition could hold a segment for
+    /// ever.
     ///
     /// # Errors
     /// The store does not answer.

@@ -15,7 +15,8 @@ use super::writes::{Writes, ended};
 use crate::error::{CommitError, JournalError};
 use crate::group::{Committed, Committer, GroupEvent, GroupMember, GroupSettings, LetGo, METADATA_BYTES, Owned};
 
-/// A member. Its sign of life is that it exists: dropped without [`GroupMember::leave`], it is missed after its session.
+/// A member. Its sign of life is that it exists: dropped without [`GroupMember::leave`], it is missed after its
+/// session.
 #[derive(Debug)]
 pub(super) struct EmbeddedMember {
     coordinator: Arc<Coordinator>,

@@ -1,6 +1,7 @@
 //! A record's bytes as they are stored: version, append time, bytes of the partition before it, headers, key, value.
 //!
-//! All numbers are big-endian; a length of [`NONE`] stands for an absent key or value. The key in a segment is partition and offset.
+//! All numbers are big-endian; a length of [`NONE`] stands for an absent key or value. The key in a segment is
+//! partition and offset.
 
 use std::ops::Range;
 

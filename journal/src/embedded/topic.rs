@@ -97,7 +97,8 @@ impl Topic {
     }
 }
 
-/// Whether a topic can be made: Kafka's rule for names (letters, digits, `.`, `_`, `-`), and a bounded number of partitions.
+/// Whether a topic can be made: Kafka's rule for names (letters, digits, `.`, `_`, `-`), and a bounded number of
+/// partitions.
 ///
 /// # Errors
 /// `Refused`.

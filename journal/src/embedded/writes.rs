@@ -81,8 +81,8 @@ impl Writes {
         answer.await.map_err(|_| ended())?
     }
 
-    /// Remembers a value, behind everything handed in before; the receiver is told when it is durable. Without an entry, nothing
-    /// is written, and the receiver is told when everything before is durable.
+    /// Remembers a value, behind everything handed in before; the receiver is told when it is durable. Without an
+    /// entry, nothing is written, and the receiver is told when everything before is durable.
     pub fn put(&self, entry: Option<(Vec<u8>, Bytes)>) -> oneshot::Receiver<Result<(), JournalError>> {
         let (done, answer) = oneshot::channel();
         self.submit(Job::Put(Put { entry, done }));

@@ -33,7 +33,8 @@ pub async fn two_members_share_the_partitions(bench: &dyn Bench) {
     until("every record", &mut [&mut first, &mut second], all).await;
 }
 
-/// While a revoke is held open, commits for what goes are taken; afterwards they are not, and the next owner finds the last.
+/// While a revoke is held open, commits for what goes are taken; afterwards they are not, and the next owner finds the
+/// last.
 pub async fn commits_are_taken_until_a_revoked_partition_is_let_go(bench: &dyn Bench) {
     let (scene, group, mut first) = alone(bench, 2, Some(0)).await;
     first.hold = true;
