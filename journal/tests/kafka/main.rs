@@ -10,5 +10,6 @@ mod world;
 mod append;
 mod follow;
 mod group;
+mod contention;
 mod frozen;
 mod topics;
