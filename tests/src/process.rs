@@ -19,6 +19,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const READY_LIMIT: Duration = Duration::from_secs(90);
 /// How long a process may take to end after SIGTERM.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Requests are not worth a line each where there are thousands.
+const LOG_FILTER: &str = "info,tidegate::access=warn";
 /// How much of a log is shown when a test fails.
 const LOG_TAIL_BYTES: u64 = 6_000;
 
@@ -116,7 +118,7 @@ impl Launch {
         let mut command = command();
         command
             .args(&self.args)
-            .args(["--listen", &listen])
+            .args(["--listen", &listen, "--log", LOG_FILTER])
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

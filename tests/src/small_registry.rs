@@ -43,6 +43,7 @@ impl SmallRegistry {
                 "/compatibility/subjects/{subject}/versions/latest",
                 post(async || Json(json!({"is_compatible": true}))),
             )
+            .route("/schemas/types", get(async || Json(json!(["AVRO"]))))
             .route("/config", get(async || Json(json!({"compatibilityLevel": "BACKWARD"}))).put(set_config))
             .route("/config/{subject}", put(set_config).get(async || Json(json!({"compatibilityLevel": "BACKWARD"}))))
             .with_state(Schemas::default());
