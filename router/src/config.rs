@@ -87,6 +87,27 @@ impl Default for RouterConfig {
 }
 
 impl RouterConfig {
+    /// What is wrong with it, all at once: a bound of nothing would let nothing through.
+    #[must_use]
+    pub fn check(&self) -> Vec<String> {
+        let bounds = [
+            ("ahead_records_max", self.ahead_records_max),
+            ("inflight_records_max", self.inflight_records_max),
+            ("inbox_records_max", self.inbox_records_max),
+            ("pull_queue_records", self.pull_queue_records),
+            ("pull_queue_bytes", self.pull_queue_bytes),
+            ("append_queue_records", self.append_queue_records),
+            ("append_queue_bytes", self.append_queue_bytes),
+            ("read_back_partitions", self.read_back_partitions),
+        ];
+        let empty = bounds.iter().filter(|(_, bound)| *bound == 0);
+        let mut problems: Vec<String> = empty.map(|(name, _)| format!("{name} must be at least 1")).collect();
+        if self.flush >= self.revoke_wait {
+            problems.push("flush_ms must be below revoke_wait_ms".to_owned());
+        }
+        problems
+    }
+
     /// How the router joins its group.
     pub(crate) fn group(&self, group: String, topics: Vec<String>) -> GroupSettings {
         GroupSettings {
@@ -124,5 +145,17 @@ mod millis {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RouterConfig;
+
+    #[test]
+    fn the_defaults_are_sound_and_a_bound_of_nothing_is_not() {
+        assert!(RouterConfig::default().check().is_empty());
+        let config = RouterConfig { ahead_records_max: 0, inbox_records_max: 0, ..RouterConfig::default() };
+        assert_eq!(config.check().len(), 2);
     }
 }

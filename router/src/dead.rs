@@ -16,7 +16,7 @@ const ATTEMPTS: &str = "tg_attempts";
 /// A detail longer than this is cut.
 const DETAIL_BYTES_MAX: usize = 1_024;
 
-/// The record for the DLQ. `attempts` counts the times it was begun, this one included.
+/// The record for the DLQ. `attempts` counts the times it was begun.
 pub(crate) fn dead_record(topic: Arc<str>, record: &Record, dead: &Dead, attempts: u32) -> NewRecord {
     let mut headers = record.headers.clone();
     let said = [

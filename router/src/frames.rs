@@ -43,6 +43,12 @@ impl Frames {
         })
     }
 
+    /// Ids that no registry has given.
+    #[cfg(test)]
+    pub(crate) fn unregistered() -> Self {
+        Self { delivery: 1, claim: 2, lost: 3, moved: 4, claim_entry: 5 }
+    }
+
     /// A delivery.
     pub(crate) fn delivery(&self, delivery: &Delivery) -> Bytes {
         let mut out = Vec::with_capacity(DELIVERY_GUESS_BYTES);

@@ -7,6 +7,9 @@ mod intake;
 mod routing;
 mod committing;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -80,6 +83,8 @@ pub(crate) struct Ownership {
     flying: usize,
     care: Care,
     commits: Commits,
+    /// Records sent to the DLQ.
+    buried: u64,
     /// Set when the partition is to be given away: until when what is in flight is waited for.
     stopping: Option<Stopping>,
 }
@@ -108,6 +113,7 @@ impl Ownership {
             flying: 0,
             care: Care::after_claim(opened.standing.attempts),
             commits: Commits::new(opened.standing, config.commit_interval, crate::session::LOWS_AGE_MAX, now),
+            buried: 0,
             stopping: None,
         }
     }

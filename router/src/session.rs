@@ -45,6 +45,8 @@ const CLAIM_PAUSE: Duration = Duration::from_millis(100);
 const CLAIM_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// After the appender had no room, unless something lands before.
 const FULL_PAUSE: Duration = Duration::from_millis(50);
+/// Beyond the time for the flush a router that stops waits so long for its last commits.
+const STOP_WAIT: Duration = Duration::from_secs(3);
 /// The loop never wakes by its own more often than this.
 const WAKE_PAUSE_MIN: Duration = Duration::from_millis(1);
 
@@ -92,7 +94,14 @@ pub(crate) struct Session {
     /// The appender had no room.
     full_until: Option<Instant>,
     /// Told to stop, or has to.
-    stops: Option<Result<(), RouterError>>,
+    stops: Option<Stops>,
+}
+
+#[derive(Debug)]
+struct Stops {
+    result: Result<(), RouterError>,
+    /// Whatever is not done by then is left to the next owner.
+    until: Instant,
 }
 
 /// What a session is made of.
@@ -142,7 +151,7 @@ impl Session {
     /// It has to stop, and why.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), RouterError> {
         let mut landed: Vec<Landed> = Vec::new();
-        while !self.is_done() {
+        while !self.is_done(Instant::now()) {
             let wake_at = self.wake_at(Instant::now());
             // What frees room or ends something comes before what brings more; the clock before the member, so that a
             // flood of records does not put off commits.
@@ -160,7 +169,7 @@ impl Session {
             self.push();
         }
         self.member.leave().await;
-        self.stops.unwrap_or(Ok(()))
+        self.stops.map_or(Ok(()), |stops| stops.result)
     }
 
     /// Begins to stop: everything in flight is waited for within a bound, and committed.
@@ -168,20 +177,22 @@ impl Session {
         if let Err(error) = &result {
             tracing::error!(%error, "the router stops");
         }
-        self.stops.get_or_insert(result);
-        self.claims.abort_all();
         let until = Instant::now() + self.world.config.flush;
+        self.stops.get_or_insert(Stops { result, until: until + STOP_WAIT });
+        self.claims.abort_all();
         self.ownerships.values_mut().for_each(|ownership| ownership.stop(until));
     }
 
-    fn is_done(&self) -> bool {
-        self.stops.is_some() && self.ownerships.is_empty() && self.commits.is_empty()
+    fn is_done(&self, now: Instant) -> bool {
+        let idle = self.ownerships.is_empty() && self.commits.is_empty();
+        self.stops.as_ref().is_some_and(|stops| idle || now >= stops.until)
     }
 
     /// When to look again, although nothing has happened.
     fn wake_at(&self, now: Instant) -> Instant {
         let due = self.ownerships.values().filter_map(|ownership| ownership.due_at(now));
-        let earliest = due.chain(self.full_until).chain([self.ends_at]).min().unwrap_or(self.ends_at);
+        let stops = self.stops.as_ref().map(|stops| stops.until);
+        let earliest = due.chain(self.full_until).chain(stops).chain([self.ends_at]).min().unwrap_or(self.ends_at);
         earliest.max(now + WAKE_PAUSE_MIN)
     }
 

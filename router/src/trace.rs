@@ -22,7 +22,7 @@ impl Traced {
         let Some(text) = traceparent else { return Self { span: None, traceparent: None } };
         let sampled = parse(text).filter(SpanContext::is_sampled);
         let Some(parent) = sampled else { return Self { span: None, traceparent: Some(text.to_owned()) } };
-        let span = tracing::info_span!("route");
+        let span = tracing::info_span!("route", otel.kind = "producer");
         let _ = span.set_parent(Context::new().with_remote_span_context(parent));
         let own = span.context().span().span_context().clone();
         let own = own.is_valid().then(|| render(&own));

@@ -201,6 +201,7 @@ impl Config {
         lines.extend(self.check_texts());
         lines.extend(self.edge.errors());
         lines.extend(self.ingest.check().into_iter().map(|line| format!("ingest.{line}")));
+        lines.extend(self.router.check().into_iter().map(|line| format!("router.{line}")));
         lines
     }
 

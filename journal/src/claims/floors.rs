@@ -113,3 +113,121 @@ impl Floors {
 fn body(record: &Record) -> Option<Bytes> {
     record.value.as_ref().filter(|value| value.len() >= PREFIX_BYTES).map(|value| value.slice(PREFIX_BYTES..))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use bytes::Bytes;
+    use schemas::channel::Channel;
+    use schemas::control::{CONTROL_HEADER, Claim, Control, Lost};
+    use schemas::delivery::{Delivery, Origin, View};
+    use schemas::framing::frame;
+    use schemas::id::{EventId, EventType, Source, Tenant};
+    use schemas::lane::Lane;
+    use schemas::partition::TopicPartition;
+    use schemas::time::Timestamp;
+
+    use super::{Floors, Judged};
+    use crate::append::NewRecord;
+    use crate::record::Record;
+
+    pub(in crate::claims) fn source(partition: u32) -> TopicPartition {
+        TopicPartition::new("events.t", partition)
+    }
+
+    fn record(header: Option<&'static str>, body: Vec<u8>) -> Record {
+        let headers = header.map(|kind| (CONTROL_HEADER.to_owned(), Some(Bytes::from_static(kind.as_bytes()))));
+        Record {
+            partition: TopicPartition::new("delivery.high", 0),
+            offset: 0,
+            append_time: Timestamp::default(),
+            key: None,
+            value: Some(frame(1, &body)),
+            headers: headers.into_iter().collect(),
+        }
+    }
+
+    fn control(control: &Control) -> Record {
+        record(Some(control.header()), control.encode())
+    }
+
+    fn claim(partition: u32, epoch: u64) -> Record {
+        control(&Control::Claim(Claim { epochs: vec![(source(partition), epoch)] }))
+    }
+
+    fn delivery(partition: u32, epoch: u64) -> Record {
+        let mut body = Vec::new();
+        Delivery {
+            id: EventId::parse("1").unwrap(),
+            event_type: EventType::parse("t.event").unwrap(),
+            source: Source::parse("/t").unwrap(),
+            channel: Channel::parse("t:a").unwrap(),
+            tenant: Tenant::default_tenant(),
+            time: Timestamp::default(),
+            accepted_time: Timestamp::default(),
+            lane: Lane::High,
+            origin: Origin { partition: source(partition), offset: 0, index: 0 },
+            epoch,
+            required_labels: vec![],
+            regions: vec![],
+            only_users: vec![],
+            except_author: None,
+            expires: None,
+            conflation_key: None,
+            principal: None,
+            views: vec![View { labels: vec![], data: Bytes::from_static(b"{}") }],
+        }
+        .encode(&mut body);
+        record(None, body)
+    }
+
+    /// A claim of source partition 0 as it is appended.
+    pub(in crate::claims) fn claim_to_append(epoch: u64, lane: &TopicPartition) -> NewRecord {
+        let Record { key, value, headers, .. } = claim(0, epoch);
+        NewRecord { topic: lane.topic.clone(), partition: Some(lane.partition), key, value, headers }
+    }
+
+    fn kept(floors: &mut Floors, record: &Record) -> bool {
+        matches!(floors.judge(record), Judged::Kept(_))
+    }
+
+    #[test]
+    fn what_is_written_below_a_claim_of_its_source_is_dropped() {
+        let mut floors = Floors::default();
+        assert!(kept(&mut floors, &delivery(0, 1)));
+        assert!(matches!(floors.judge(&claim(0, 2)), Judged::Control(Control::Claim(_))));
+        assert_eq!(floors.judge(&delivery(0, 1)), Judged::Dropped);
+        assert!(kept(&mut floors, &delivery(0, 2)) && kept(&mut floors, &delivery(0, 3)));
+        assert!(kept(&mut floors, &delivery(1, 1)), "another source partition has its own epochs");
+    }
+
+    #[test]
+    fn the_highest_claim_counts_and_not_the_last() {
+        let mut floors = Floors::default();
+        floors.judge(&claim(0, 3));
+        assert_eq!(floors.judge(&claim(0, 2)), Judged::Dropped, "an overtaken router's claim may land late");
+        assert_eq!(floors.judge(&delivery(0, 2)), Judged::Dropped);
+        assert_eq!(floors.floor(&source(0)), 3);
+    }
+
+    #[test]
+    fn a_loss_counts_only_where_the_owner_says_it() {
+        let mut floors = Floors::default();
+        floors.judge(&claim(0, 2));
+        let lost = |epoch| control(&Control::Lost(Lost { partition: source(0), from: 0, to: 9, epoch }));
+        assert_eq!(floors.judge(&lost(1)), Judged::Dropped);
+        assert!(matches!(floors.judge(&lost(2)), Judged::Control(Control::Lost(_))));
+    }
+
+    #[test]
+    fn what_is_neither_is_bad_and_changes_nothing() {
+        let mut floors = Floors::default();
+        let mut empty = record(None, vec![]);
+        empty.value = None;
+        for bad in
+            [empty, record(None, b"\xff\xff".to_vec()), record(Some("claim"), vec![]), record(Some("odd"), vec![])]
+        {
+            assert!(matches!(floors.judge(&bad), Judged::Bad { .. }));
+        }
+        assert_eq!(floors, Floors::default());
+    }
+}

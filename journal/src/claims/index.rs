@@ -181,3 +181,137 @@ async fn scan(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use schemas::control::{ClaimEntry, ClaimPlaces};
+    use schemas::framing::frame;
+    use schemas::lane::Lane;
+    use schemas::partition::DeliveryPartition;
+    use schemas::time::Timestamp;
+
+    use super::super::catalogue_key;
+    use super::super::floors::tests::{claim_to_append, source};
+    use super::ClaimIndex;
+    use crate::embedded::{Clock, EmbeddedConfig, EmbeddedJournal};
+    use crate::{Appender, AppenderSettings, Journal, NewRecord, TopicNames, TopicSpec};
+
+    const HIGH: DeliveryPartition = DeliveryPartition { lane: Lane::High, partition: 0 };
+
+    struct Log {
+        journal: Arc<EmbeddedJournal>,
+        appender: Arc<dyn Appender>,
+        names: TopicNames,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Log {
+        async fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let clock = Clock::new(|| Timestamp::from_millis(1));
+            let journal = EmbeddedJournal::open(EmbeddedConfig::simulated(directory.path(), clock, 1)).unwrap();
+            let names = TopicNames::new("");
+            let lanes = Lane::ALL.map(|lane| names.delivery(lane).to_string());
+            for name in lanes.into_iter().chain([names.claims()]) {
+                let spec = TopicSpec { name, partitions: 1, replication: 1, config: vec![] };
+                journal.create_topic(&spec).await.unwrap();
+            }
+            let settings = AppenderSettings {
+                give_up_after: None,
+                queue_records: 100,
+                queue_bytes: 1 << 20,
+                linger: Duration::ZERO,
+            };
+            let appender = journal.appender(settings).unwrap();
+            Self { journal, appender, names, _directory: directory }
+        }
+
+        async fn claim_in_high(&self, epoch: u64) -> u64 {
+            let record = claim_to_append(epoch, &self.names.delivery_partition(HIGH));
+            self.appender.append(record).unwrap().await.unwrap().offset
+        }
+
+        async fn entry(&self, epoch: u64, places: ClaimPlaces) {
+            let entry = ClaimEntry { partition: source(0), epoch, places };
+            self.put(entry.key(), Some(frame(1, &entry.encode()))).await;
+        }
+
+        async fn put(&self, key: Bytes, value: Option<Bytes>) {
+            let topic = self.names.claims().into();
+            let record = NewRecord { topic, partition: Some(0), key: Some(key), value, headers: vec![] };
+            self.appender.append(record).unwrap().await.unwrap();
+        }
+
+        async fn index(&self) -> ClaimIndex {
+            ClaimIndex::load(&*self.journal, &self.names, 1).await.unwrap()
+        }
+
+        async fn floor(&self, at: u64) -> u64 {
+            self.index().await.floors_at(&*self.journal, HIGH, at).await.unwrap().floor(&source(0))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_written_claim_counts_behind_its_place_only() {
+        let log = Log::new().await;
+        log.entry(1, ClaimPlaces::Written(vec![0, 0, 0])).await;
+        log.entry(2, ClaimPlaces::Written(vec![5, 0, 0])).await;
+        assert_eq!((log.floor(0).await, log.floor(5).await, log.floor(6).await), (0, 1, 2));
+        assert_eq!(log.index().await.highest_epoch(&source(0)), Some(2));
+        assert_eq!(log.index().await.highest_epoch(&source(1)), None);
+    }
+
+    #[tokio::test]
+    async fn an_intended_claim_counts_where_it_stands_in_the_log() {
+        let log = Log::new().await;
+        log.entry(1, ClaimPlaces::Intent(vec![0, 0, 0])).await;
+        assert_eq!(log.claim_in_high(1).await, 0);
+        log.entry(2, ClaimPlaces::Intent(vec![1, 0, 0])).await;
+        assert_eq!(log.floor(1).await, 1, "the second has not landed yet");
+        assert_eq!(log.claim_in_high(2).await, 1);
+        assert_eq!((log.floor(1).await, log.floor(2).await), (1, 2));
+        assert_eq!(log.index().await.highest_epoch(&source(0)), Some(2));
+    }
+
+    #[tokio::test]
+    async fn an_intended_claim_is_found_behind_what_retention_has_cut() {
+        let log = Log::new().await;
+        log.entry(2, ClaimPlaces::Intent(vec![0, 0, 0])).await;
+        for epoch in [1, 2] {
+            log.claim_in_high(epoch).await;
+        }
+        log.journal.trim(&log.names.delivery_partition(HIGH), 1).await.unwrap();
+        assert_eq!(log.floor(2).await, 2);
+    }
+
+    #[tokio::test]
+    async fn of_what_every_log_has_cut_the_highest_is_kept() {
+        let log = Log::new().await;
+        for (epoch, at) in [(1, 0), (2, 10), (4, 20)] {
+            log.entry(epoch, ClaimPlaces::Written(vec![at; 3])).await;
+        }
+        log.entry(3, ClaimPlaces::Intent(vec![15; 3])).await;
+        let index = log.index().await;
+        assert_eq!(index.obsolete(&source(0), &[11, 11, 11]), [1]);
+        assert_eq!(index.obsolete(&source(0), &[11, 11, 10]), Vec::<u64>::new(), "one log still holds the second");
+        assert_eq!(index.obsolete(&source(0), &[21, 21, 21]), [1, 2, 3]);
+        assert_eq!(index.obsolete(&source(1), &[21, 21, 21]), Vec::<u64>::new());
+    }
+
+    #[tokio::test]
+    async fn tombstones_remove_and_catalogues_are_no_epochs() {
+        let log = Log::new().await;
+        log.entry(1, ClaimPlaces::Written(vec![0; 3])).await;
+        log.put(catalogue_key(7).into(), Some(Bytes::from_static(b"bundle"))).await;
+        assert_eq!(log.index().await.catalogue(7).as_deref(), Some(&b"bundle"[..]));
+        let key = ClaimEntry { partition: source(0), epoch: 1, places: ClaimPlaces::Intent(vec![]) }.key();
+        log.put(key, None).await;
+        log.put(Bytes::from_static(b"nonsense"), Some(Bytes::new())).await;
+        let index = log.index().await;
+        assert_eq!((index.highest_epoch(&source(0)), index.catalogue(8)), (None, None));
+    }
+}

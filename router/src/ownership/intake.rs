@@ -50,7 +50,7 @@ impl Ownership {
         let config = &world.config;
         let full = self.outbox.len() >= OUTBOX_RECORDS_MAX
             || self.progress.ahead() >= config.ahead_records_max
-            || self.flying >= config.inflight_records_max;
+            || self.flying + self.outbox.len() >= config.inflight_records_max;
         if self.inbox.is_empty() || self.held.is_some() || full || self.awaits_barrier(world) {
             return Intake::Wait;
         }
@@ -131,7 +131,7 @@ impl Ownership {
         let ticket = self.progress.take(record.offset, record.append_time);
         if bury {
             let dead = Reason::Crashing.because(format!("begun {attempts} times without being passed"));
-            return self.bury(ticket, &record, &dead, attempts + 1, world);
+            return self.bury(ticket, &record, &dead, attempts, world);
         }
         match Headed::read(&record, &self.planning) {
             Ok(headed) => self.route_or_wait(Taken { ticket, record, headed }, world, schemas, now, wanted),

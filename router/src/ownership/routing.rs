@@ -123,24 +123,33 @@ impl Ownership {
         if self.noted.has_some(record.offset) {
             metrics::noted();
         } else {
-            metrics::dead(dead.reason);
-            tracing::warn!(
-                partition = %record.partition,
-                offset = record.offset,
-                reason = dead.reason.as_str(),
-                detail = dead.detail,
-                "a record goes to the dead-letter queue"
-            );
+            self.say_dead(record, dead);
             let record = dead_record(world.dlq.clone(), record, dead, attempts);
             self.send(Outgoing { ticket, cargo: Cargo::Dead, record });
         }
         self.progress.settled(ticket);
     }
 
+    /// Said ever more rarely, so that a flood of bad records is no flood of lines; the DLQ has them all.
+    fn say_dead(&mut self, record: &Record, dead: &Dead) {
+        metrics::dead(dead.reason);
+        self.buried += 1;
+        if self.buried.is_power_of_two() {
+            tracing::warn!(
+                partition = %record.partition,
+                offset = record.offset,
+                reason = dead.reason.as_str(),
+                detail = dead.detail,
+                count = self.buried,
+                "a record goes to the dead-letter queue"
+            );
+        }
+    }
+
     /// The log does not take a delivery of this size: its record goes to the DLQ instead.
     pub(crate) fn divert(&mut self, ticket: Ticket, lane: usize, source: &Record, dead: &Dead, world: &World) {
         self.progress.diverted(lane);
-        metrics::dead(dead.reason);
+        self.say_dead(source, dead);
         let record = dead_record(world.dlq.clone(), source, dead, 1);
         self.outbox.push_front(Outgoing { ticket, cargo: Cargo::Dead, record });
     }

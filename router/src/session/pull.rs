@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use journal::{LetGo, Owned, Record};
+use schemas::partition::TopicPartition;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ impl Session {
             return;
         }
         for owned in &partitions {
-            self.forget(owned);
+            self.forget(&owned.partition);
             let holding = Holding { owned: owned.clone(), incarnation: None, paused: false };
             self.holdings.insert(owned.partition.clone(), holding);
         }
@@ -47,7 +48,11 @@ impl Session {
     /// Gone already: nothing can be committed, so nothing is kept.
     pub(super) fn lost(&mut self, partitions: &[Owned]) {
         tracing::warn!(partitions = partitions.len(), "source partitions lost");
-        partitions.iter().for_each(|owned| self.forget(owned));
+        for owned in partitions {
+            if self.holds(owned) {
+                self.forget(&owned.partition);
+            }
+        }
         self.status.joined(self.claiming());
     }
 
@@ -146,8 +151,8 @@ impl Session {
     }
 
     /// Forgets a partition and everything of its ownership.
-    fn forget(&mut self, owned: &Owned) {
-        let Some(holding) = self.holdings.remove(&owned.partition) else { return };
+    fn forget(&mut self, partition: &TopicPartition) {
+        let Some(holding) = self.holdings.remove(partition) else { return };
         if let Some(incarnation) = holding.incarnation {
             self.drop_ownership(incarnation);
         }

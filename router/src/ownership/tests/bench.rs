@@ -1,0 +1,303 @@
+//! An ownership on the bench: records go in, what it sends is looked at and made to land, commits are taken.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use journal::{Committed, NewRecord, Owned, Record, TopicNames};
+use policy::{CatalogueVersion, Catalogues};
+use schemas::avro::AvroSchema;
+use schemas::channel::Channel;
+use schemas::control::{CONTROL_HEADER, Control};
+use schemas::delivery::Delivery;
+use schemas::event::Attributes;
+use schemas::framing::{SchemaRef, frame};
+use schemas::id::{EventId, EventType, Source, Tenant};
+use schemas::partition::{DeliveryPartition, TopicPartition};
+use schemas::time::Timestamp;
+use tokio::time::Instant;
+
+use crate::commit::Standing;
+use crate::config::RouterConfig;
+use crate::dedupe::{IdentityKey, Window};
+use crate::deliver::Landing;
+use crate::frames::Frames;
+use crate::metadata::Metadata;
+use crate::noted::NotedOrigins;
+use crate::outbox::{Cargo, Outgoing};
+use crate::ownership::{Opened, Ownership};
+use crate::progress::{LaneStart, Place, Ticket};
+use crate::schema_cache::SchemaCache;
+use crate::world::World;
+
+/// A schema that is known.
+pub(super) const KNOWN: u32 = 1;
+/// One that has to be asked for.
+pub(super) const STRANGE: u32 = 2;
+
+const SCHEMA: &str =
+    r#"{"type": "record", "name": "Event", "namespace": "t", "fields": [{"name": "n", "type": "long"}]}"#;
+
+/// How an ownership begins.
+#[derive(Default)]
+pub(super) struct Shape {
+    /// Attempts that stand in the commit.
+    pub attempts: u32,
+    /// Origins and channels that an earlier epoch has delivered.
+    pub noted: Vec<(u64, &'static str)>,
+    /// The commit names another catalogue than the process has.
+    pub old_catalogue: bool,
+}
+
+/// The metadata of a commit, and its offset.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub offset: u64,
+    pub attempts: u32,
+    pub catalogue: CatalogueVersion,
+}
+
+pub(super) struct Bench {
+    pub world: World,
+    pub ownership: Ownership,
+    schemas: SchemaCache,
+    now: Instant,
+    wanted: Vec<SchemaRef>,
+    sent: VecDeque<u64>,
+    dead: Vec<NewRecord>,
+    lost: Vec<Control>,
+    flying: VecDeque<(Ticket, Option<usize>)>,
+    ends: BTreeMap<usize, u64>,
+}
+
+fn catalogues(lane: &str) -> Arc<Catalogues> {
+    let yaml = format!(
+        "name: t\nchannels:\n  t:\n    subscribe: \"true\"\n    publish: \"true\"\ntypes:\n  t.event:\n    schema: event.avsc\n    \
+         channel: t\n    lane: {lane}\n"
+    );
+    let bundle = serde_json::json!({ "t": { "catalogue.yaml": yaml, "event.avsc": SCHEMA } });
+    Arc::new(Catalogues::from_bundle(bundle.to_string().as_bytes()).unwrap())
+}
+
+fn world() -> World {
+    let names = TopicNames::new("");
+    World {
+        config: RouterConfig { inflight_records_max: 4, parked_records_max: 3, ..RouterConfig::default() },
+        dlq: names.dlq().into(),
+        claims: names.claims().into(),
+        names,
+        frames: Frames::unregistered(),
+        catalogues: catalogues("medium"),
+        partitions_per_lane: 1,
+        identities: IdentityKey::random(),
+    }
+}
+
+impl Bench {
+    /// One lane partition each; the own claims stand at offset 10.
+    pub(super) fn new(shape: Shape) -> Self {
+        let (world, now) = (world(), Instant::now());
+        let old = catalogues("low");
+        let lane = DeliveryPartition { lane: schemas::lane::Lane::Medium, partition: 0 };
+        let lane =
+            if shape.old_catalogue { DeliveryPartition { lane: schemas::lane::Lane::Low, ..lane } } else { lane };
+        let at = lane.index(1);
+        let mut noted = NotedOrigins::default();
+        let mut places = Vec::new();
+        for (nth, (origin, channel)) in (0..).zip(&shape.noted) {
+            noted.note(at, &format!("default/t:{channel}"), *origin, 0);
+            places.push(Place { at: nth, origin: *origin });
+        }
+        let lane = |index| LaneStart { claim: 10, noted: if index == at { places.clone() } else { vec![] } };
+        let opened = Opened {
+            owned: Owned { partition: TopicPartition::new("events.t", 0), generation: 1 },
+            epoch: 2,
+            standing: Standing { offset: 0, attempts: shape.attempts },
+            planning: if shape.old_catalogue { old } else { world.catalogues.clone() },
+            lanes: (0..3).map(lane).collect(),
+            noted,
+            window: Window::new(world.config.dedupe_window, 100),
+        };
+        let mut schemas = SchemaCache::new(world.config.unknown_schema_retry);
+        schemas.begin(SchemaRef::Id(KNOWN));
+        schemas.answer(SchemaRef::Id(KNOWN), Ok(Arc::new(AvroSchema::parse(SCHEMA).unwrap())), now);
+        Self {
+            ownership: Ownership::new(opened, &world, now),
+            world,
+            schemas,
+            now,
+            wanted: vec![],
+            sent: VecDeque::new(),
+            dead: vec![],
+            lost: vec![],
+            flying: VecDeque::new(),
+            ends: BTreeMap::new(),
+        }
+    }
+
+    /// One that has taken and committed its first record, so that records are taken freely.
+    pub(super) fn started() -> Self {
+        let mut bench = Self::new(Shape::default());
+        bench.offer(&[(0, "z", KNOWN)]);
+        bench.commit();
+        bench.land_all();
+        bench.wait(Duration::from_millis(200));
+        bench.commit();
+        assert_eq!(bench.sent(), [0]);
+        bench
+    }
+
+    /// Offers records (offset, channel, schema), each with an id of its own.
+    pub(super) fn offer(&mut self, records: &[(u64, &str, u32)]) {
+        let record =
+            |(offset, channel, schema): &(u64, &str, u32)| record(*offset, channel, &offset.to_string(), *schema);
+        self.ownership.offer(records.iter().map(record).collect());
+        self.drive();
+    }
+
+    /// Offers records (offset, channel, id).
+    pub(super) fn offer_with_id(&mut self, records: &[(u64, &str, &str)]) {
+        let record = |(offset, channel, id): &(u64, &str, &str)| record(*offset, channel, id, KNOWN);
+        self.ownership.offer(records.iter().map(record).collect());
+        self.drive();
+    }
+
+    /// The registry answers for a schema.
+    pub(super) fn learn(&mut self, id: u32) {
+        let schema = Arc::new(AvroSchema::parse(SCHEMA).unwrap());
+        self.schemas.answer(SchemaRef::Id(id), Ok(schema), self.now);
+        self.ownership.answered(SchemaRef::Id(id));
+        self.drive();
+        // The bench has no bound of its own: what is in flight lands, so that everything can be seen to go on.
+        while self.ownership.waiting() > 0 {
+            self.land_all();
+        }
+    }
+
+    /// Origins of the deliveries sent since this was asked last.
+    pub(super) fn sent(&mut self) -> Vec<u64> {
+        self.sent.drain(..).collect()
+    }
+
+    /// Offset, reason and attempts of the records sent to the DLQ.
+    pub(super) fn dead(&self) -> Vec<(u64, String, String)> {
+        let said = |record: &NewRecord, name: &str| -> String {
+            let value =
+                record.headers.iter().rev().find(|(header, _)| header == name).and_then(|(_, value)| value.clone());
+            String::from_utf8(value.unwrap().to_vec()).unwrap()
+        };
+        let dead = |record| {
+            (said(record, "tg_offset").parse().unwrap(), said(record, "tg_reason"), said(record, "tg_attempts"))
+        };
+        self.dead.iter().map(dead).collect()
+    }
+
+    pub(super) fn lost(&self) -> Vec<Control> {
+        self.lost.clone()
+    }
+
+    pub(super) fn wanted(&self) -> Vec<SchemaRef> {
+        self.wanted.clone()
+    }
+
+    pub(super) fn planning(&self) -> CatalogueVersion {
+        self.ownership.planning.version()
+    }
+
+    /// The next commit, if one is due; it is taken.
+    pub(super) fn commit(&mut self) -> Option<Seen> {
+        let Committed { offset, metadata } = self.ownership.next_commit(&self.world, &[0, 0, 0], self.now)?;
+        self.ownership.commit_ended(&Ok(()), &self.world, self.now);
+        self.drive();
+        let metadata = Metadata::parse(&metadata).unwrap().unwrap();
+        Some(Seen { offset, attempts: metadata.attempts, catalogue: metadata.catalogue })
+    }
+
+    pub(super) fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.drive();
+    }
+
+    pub(super) fn stop(&mut self, within: Duration) {
+        self.ownership.stop(self.now + within);
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.ownership.is_finished(&self.world, self.now)
+    }
+
+    /// So many of what is in flight land, oldest first.
+    pub(super) fn land(&mut self, count: usize) {
+        for (ticket, lane) in self.flying.drain(..count).collect::<Vec<_>>() {
+            let place = lane.map_or(Landing::Dead, |lane| {
+                let end = self.ends.entry(lane).or_insert(11);
+                *end += 1;
+                Landing::Delivery { lane, at: *end - 1 }
+            });
+            self.ownership.landed(ticket, place);
+        }
+        self.drive();
+    }
+
+    pub(super) fn land_all(&mut self) {
+        self.land(self.flying.len());
+    }
+
+    fn drive(&mut self) {
+        while self.ownership.advance(&self.world, &self.schemas, self.now, &mut self.wanted) {
+            while let Some(outgoing) = self.ownership.next_outgoing() {
+                self.take(outgoing);
+                self.ownership.sent();
+            }
+        }
+    }
+
+    fn take(&mut self, outgoing: Outgoing) {
+        let Outgoing { ticket, cargo, record } = outgoing;
+        let lane = match cargo {
+            Cargo::Delivery { lane, .. } => {
+                let body = record.value.unwrap().slice(5..);
+                self.sent.push_back(Delivery::decode(&body).unwrap().origin.offset);
+                Some(lane)
+            }
+            Cargo::Dead => {
+                self.dead.push(record);
+                None
+            }
+            Cargo::Lost { .. } => {
+                assert_eq!(record.headers[0].0, CONTROL_HEADER);
+                let kind = record.headers[0].1.clone().unwrap();
+                self.lost.push(Control::decode(&kind, &record.value.unwrap().slice(5..)).unwrap());
+                None
+            }
+        };
+        self.flying.push_back((ticket, lane));
+    }
+}
+
+fn record(offset: u64, channel: &str, id: &str, schema: u32) -> Record {
+    let attributes = Attributes {
+        id: EventId::parse(id).unwrap(),
+        source: Source::parse("/t").unwrap(),
+        event_type: EventType::parse("t.event").unwrap(),
+        channel: Channel::parse(&format!("t:{channel}")).unwrap(),
+        tenant: Tenant::default_tenant(),
+        time: None,
+        priority: None,
+        expires: None,
+        conflation_key: None,
+        author: None,
+        traceparent: None,
+        principal: None,
+    };
+    let headers = attributes.to_kafka_headers().into_iter().map(|(name, value)| (name, Some(value)));
+    Record {
+        partition: TopicPartition::new("events.t", 0),
+        offset,
+        append_time: Timestamp::from_millis(1_000),
+        key: Some(Bytes::from(attributes.channel.to_string())),
+        value: Some(frame(schema, &[0])),
+        headers: headers.collect(),
+    }
+}
