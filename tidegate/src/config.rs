@@ -7,6 +7,7 @@
 mod layers;
 mod list;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// Where traces go (OTLP, http/protobuf); none means `$OTEL_EXPORTER_OTLP_ENDPOINT`, and without it nowhere.
     pub(crate) otlp_endpoint: Option<String>,
+    /// Further properties of librdkafka, `_` for its dots: `security_protocol = "SASL_SSL"`.
+    pub(crate) kafka_client: BTreeMap<String, String>,
     /// How long topics are kept.
     pub(crate) topics: TopicsConfig,
     /// The listener's limits.
@@ -140,6 +143,7 @@ impl Default for Config {
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             otlp_endpoint: None,
+            kafka_client: BTreeMap::new(),
             topics: TopicsConfig::default(),
             http: HttpConfig::default(),
             ingest: ingest::Config::default(),

@@ -62,7 +62,9 @@ pub(crate) struct Log {
 pub(crate) fn open(config: &Config) -> Result<Log, Failure> {
     let names = TopicNames::new(&config.prefix);
     if let (Some(hosts), Some(url)) = (&config.kafka, &config.registry) {
-        let journal = KafkaJournal::open(KafkaConfig::new(hosts, CLIENT_ID)).map_err(Failure::of)?;
+        let properties = config.kafka_client.iter().map(|(name, value)| (name.replace('_', "."), value.clone()));
+        let kafka = KafkaConfig { properties: properties.collect(), ..KafkaConfig::new(hosts, CLIENT_ID) };
+        let journal = KafkaJournal::open(kafka).map_err(Failure::of)?;
         let registry = ConfluentRegistry::open(url).map_err(Failure::of)?;
         return Ok(Log { journal: Arc::new(journal), registry: Arc::new(registry), names });
     }

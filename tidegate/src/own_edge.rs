@@ -26,11 +26,12 @@ pub(crate) async fn beside<F: Future<Output = Result<(), Failure>>>(
 ) -> Result<(), Failure> {
     let config = Config::default();
     let Log { journal, names, .. } = log;
+    let stall = config.edge.stall;
     let edge = Edge::new(config.edge, Dependencies { journal, names, catalogues, verifier, clock: Clock::system() });
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (listener, address) = listen::bind(anywhere).await.map_err(Failure::of)?;
     let stop = CancellationToken::new();
-    let serving = listen::serve(listener, edge.routes(), config.http, stop.clone());
+    let serving = listen::serve(listener, edge.routes(), config.http, stall, stop.clone());
     // Whichever ends first ends all: the reader's connection needs no goodbye.
     tokio::select! {
         ended = reader(format!("http://{address}")) => ended,

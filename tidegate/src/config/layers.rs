@@ -153,13 +153,19 @@ mod tests {
     fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
         let layers = Layers {
             file: file("prefix = 'file.'\npartitions = 1\nsource_partitions = 1\n[ingest]\nbatch_events = 7"),
-            env: env(&[("TIDEGATE_PREFIX", "env."), ("TIDEGATE_PARTITIONS", "2"), ("TIDEGATE_INGEST__LINGER_MS", "9")]),
+            env: env(&[
+                ("TIDEGATE_PREFIX", "env."),
+                ("TIDEGATE_PARTITIONS", "2"),
+                ("TIDEGATE_INGEST__LINGER_MS", "9"),
+                ("TIDEGATE_KAFKA_CLIENT__SASL_USERNAME", "me"),
+            ]),
             flags: flags(&[("prefix", "flag.")]),
         };
         let (config, errors) = load(&layers);
         assert_eq!(errors, Vec::<String>::new());
         assert_eq!((config.prefix.as_str(), config.partitions, config.source_partitions), ("flag.", 2, 1));
         assert_eq!((config.ingest.batch_events, config.ingest.linger.as_millis()), (7, 9));
+        assert_eq!(config.kafka_client["sasl_username"], "me");
         assert_eq!(config.replication, Config::default().replication);
     }
 
