@@ -114,7 +114,7 @@ async fn a_registry_that_goes_away_later_stalls_only_what_needs_it() {
     // The same schema under another subject and with another doc: an id that the router has not yet met.
     let schema = records::edit_schema().replace("One edit of a page", "An edit of a page");
     let unmet = records::register(&services, "unmet", &schema).await;
-    registry.kill().await;
+    registry.stop().await;
     let topic = deployment.topic("events.wiki");
     let parked = NewRecord::edit("parked", unmet, &client::edit("parked")).channel("wiki:de");
     parked.produce(&services, &topic).await;

@@ -66,11 +66,11 @@ async fn one_trace_spans_the_producers_header_the_router_and_the_edges_write() {
     }
     let complete = until(EXPORTED_WITHIN, || async {
         let spans = collector.trace(TRACE);
-        let chained = |role: &str| {
-            let of_role = spans.iter().filter(|span| span.service.contains(role));
-            of_role.filter_map(|span| steps_to_producer(&spans, span)).max()
+        let chained = |name: &str| {
+            let named = spans.iter().filter(|span| span.name == name);
+            named.filter_map(|span| steps_to_producer(&spans, span)).max()
         };
-        match (chained("ingest"), chained("router"), chained("edge")) {
+        match (chained("ingest"), chained("route"), chained("edge write")) {
             (Some(ingest), Some(router), Some(edge)) if ingest < router && router < edge => Ok(()),
             found => Err(format!("{found:?} in {spans:?}")),
         }

@@ -140,7 +140,9 @@ impl Registry for ConfluentRegistry {
         let mut detail = String::new();
         for url in &self.urls {
             let answer = self.http.get(format!("{url}/schemas/types")).send().await;
-            match answer.and_then(reqwest::Response::error_for_status) {
+            // A registry need not have this path to be there.
+            match answer {
+                Ok(answer) if answer.status().is_server_error() => detail = answer.status().to_string(),
                 Ok(_) => return Ok(()),
                 Err(error) => detail = error.without_url().to_string(),
             }
