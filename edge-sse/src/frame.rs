@@ -172,10 +172,9 @@ mod tests {
 
     fn entry(id: &str) -> Entry {
         let record = sample::record(HIGH, 11, Timestamp::default(), &sample::delivery(id, "wiki:en", Lane::High));
-        match Found::judge(&mut Floors::default(), &record) {
-            Found::Entry(entry) => entry,
-            other => panic!("{other:?}"),
-        }
+        let found = Found::judge(&mut Floors::default(), &record);
+        let Found::Entry(entry) = found else { panic!("{found:?}") };
+        entry
     }
 
     fn add(chunk: &mut Chunk, entry: &Entry) {
