@@ -4,6 +4,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use edge_sse::{Clock, Dependencies, Edge};
 use policy::{Catalogues, Verifier};
@@ -13,6 +14,10 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::listen;
 use crate::log::Log;
+
+/// How long a reader waits for the edge to have read the log's bounds; then it asks anyway and is told why not.
+const READY_WAIT: Duration = Duration::from_secs(10);
+const READY_LOOK: Duration = Duration::from_millis(20);
 
 /// Runs an edge beside `reader`, which is handed its base URL, and ends it with the reader.
 ///
@@ -34,8 +39,22 @@ pub(crate) async fn beside<F: Future<Output = Result<(), Failure>>>(
     let serving = listen::serve(listener, edge.routes(), config.http, stall, stop.clone());
     // Whichever ends first ends all: the reader's connection needs no goodbye.
     tokio::select! {
-        ended = reader(format!("http://{address}")) => ended,
+        ended = async {
+            ready(&edge).await;
+            reader(format!("http://{address}")).await
+        } => ended,
         () = serving => Ok(()),
         () = edge.run(stop.clone()) => Ok(()),
+    }
+}
+
+async fn ready(edge: &Edge) {
+    let looking = async {
+        while !edge.readiness().ready() {
+            tokio::time::sleep(READY_LOOK).await;
+        }
+    };
+    if tokio::time::timeout(READY_WAIT, looking).await.is_err() {
+        tracing::warn!(readiness = ?edge.readiness(), "the log is not read yet");
     }
 }

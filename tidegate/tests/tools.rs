@@ -118,7 +118,7 @@ fn an_event_with_its_own_id_is_known_the_second_time() {
         ["publish", "wiki:en", "wiki.edit", "{\"page\": \"Ada\"}", "--id", "7", "--to", &up.url, "--data", "data"];
     assert_eq!(text(&up.run(&args, "").stdout).trim(), "sent 1, already known 0");
     assert_eq!(text(&up.run(&args, "").stdout).trim(), "sent 1, already known 1");
-    let refused = up.run(&[&args[..6], &["8", "--to", &up.url]].concat(), "");
+    let refused = up.run(&[&args[..5], &["8", "--to", &up.url]].concat(), "");
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("needs a token"), "{}", text(&refused.stderr));
 }
