@@ -34,6 +34,16 @@ free_port() {
   die "no free port"
 }
 
+# A process that was just killed may hold its port a moment longer; anything else that holds it will not let it go.
+need_port() {
+  local i
+  for ((i = 0; i < 50; i++)); do
+    port_open "$1" || return 0
+    sleep 0.1
+  done
+  die "port $1 is taken"
+}
+
 # The port asked for, else the one of the last start on this data (clients know it), else a free one.
 choose_port() {
   if [ -n "$1" ]; then echo "$1"; elif [ -s "$2" ]; then cat "$2"; else free_port; fi

@@ -53,7 +53,7 @@ start() {
   local port controller
   port="$(choose_port "${KAFKA_PORT:-}" "$PORT_FILE")"
   controller="$(choose_port "" "$RUN/controller_port")"
-  ! port_open "$port" || die "port $port is taken"
+  need_port "$port"
   echo "$port" >"$PORT_FILE"
   echo "$controller" >"$RUN/controller_port"
   configure "$port" "$controller"

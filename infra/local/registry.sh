@@ -40,7 +40,7 @@ start() {
   mkdir -p "$DATA"
   local port storage=()
   port="$(choose_port "${REGISTRY_PORT:-}" "$PORT_FILE")"
-  ! port_open "$port" || die "port $port is taken"
+  need_port "$port"
   echo "$port" >"$PORT_FILE"
   [ "${REGISTRY_H2:-file}" = mem ] || storage=("-Dquarkus.datasource.jdbc.url=jdbc:h2:file:$DATA/h2")
   launch "$JAVA" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xms64m "-Xmx${REGISTRY_HEAP:-256m}" -Xss512k -XX:-UsePerfData \
