@@ -7,7 +7,7 @@ use schemas::time::Timestamp;
 use super::cleanup::Cleanup;
 use super::config::COMPACTION_STEP_RECORDS;
 use super::partition::Partition;
-use super::segments::{Part, Segments};
+use super::segments::{DeadPart, Part, Segments};
 use super::store::{Store, unavailable};
 use super::stored;
 use crate::error::JournalError;
@@ -67,10 +67,10 @@ impl Segments {
         if cleanup.retention.is_some() && cleanup.retention_bytes.is_none() {
             return Ok(false);
         }
-        let Some((segment, partition)) = self.dead_part() else { return Ok(false) };
+        let Some(DeadPart { segment, partition, end }) = self.dead_part() else { return Ok(false) };
         let mut batch = store.batch();
         let mut count = 0;
-        for guard in segment.records.prefix(partition.to_be_bytes()).take(COMPACTION_STEP_RECORDS) {
+        for guard in segment.records.range(stored::keys(partition, 0..end)).take(COMPACTION_STEP_RECORDS) {
             let key = guard.key().map_err(unavailable)?;
             batch.erase(&segment.records, &key);
             count += 1;

@@ -66,6 +66,17 @@ pub(super) struct Active {
     pub records: Keyspace,
 }
 
+/// A part that nobody can read any more.
+#[derive(Debug)]
+pub(super) struct DeadPart {
+    /// Where it stands.
+    pub segment: Active,
+    /// Whose it was.
+    pub partition: u32,
+    /// The offset before which it ends.
+    pub end: u64,
+}
+
 impl Segments {
     /// Opens what the store has of a topic.
     ///
@@ -179,9 +190,14 @@ impl Segments {
         std::mem::take(&mut *locked(&self.all)).into_iter().map(|segment| segment.records).collect()
     }
 
-    /// A part that was cut off and stands there still.
-    pub fn dead_part(&self) -> Option<(Active, u32)> {
-        locked(&self.all).iter().find_map(|segment| Some((segment.as_active(), *segment.dead.first()?)))
+    /// A part that was cut off and stands there still. The segment may hold younger records of that partition, which
+    /// was cut at its end and appended to again: the part ends where they begin.
+    pub fn dead_part(&self) -> Option<DeadPart> {
+        locked(&self.all).iter().find_map(|segment| {
+            let partition = *segment.dead.first()?;
+            let end = segment.parts.get(&partition).map_or(u64::MAX, |alive| alive.first);
+            Some(DeadPart { segment: segment.as_active(), partition, end })
+        })
     }
 
     /// Says that a dead part is gone.

@@ -67,6 +67,21 @@ async fn a_quiet_partition_does_not_keep_a_busy_ones_dead_records_on_the_disk() 
 }
 
 #[tokio::test]
+async fn what_is_appended_after_a_cut_at_the_end_is_not_taken_out_with_what_was_cut() {
+    let world = World::new();
+    world.topic(TOPIC, 2, &[("retention.ms", "-1"), ("retention.bytes", "10000")]).await;
+    world.append(0, values(0..1)).await;
+    world.append(1, values(0..3)).await;
+    world.journal.trim(&TopicPartition::new(TOPIC, 1), 3).await.unwrap();
+    // The segment is kept by the other partition, and takes these, too.
+    world.append(1, values(3..5)).await;
+    world.journal.clean().await.unwrap();
+    let world = world.reopen();
+    assert_eq!(world.bounds(1).await, (3, 5));
+    assert_eq!(world.values(1).await, values(3..5).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_follower_that_retention_overtakes_is_told() {
     let world = World::new();
     world.topic(TOPIC, 1, &[("retention.ms", "1000"), ("segment.ms", "100")]).await;
