@@ -130,7 +130,7 @@ const clock = (time) => new Date(time).toISOString().slice(11, 23);
 function summary(data) {
   const parts = data !== null && typeof data === "object" ? Object.entries(data) : [["", data]];
   const text = parts.map(([name, value]) => (name ? `${name}: ` : "") + (typeof value === "string" ? value : JSON.stringify(value)));
-  return text.join("  ").slice(0, SUMMARY_CHARACTERS);
+  return text.join(" · ").slice(0, SUMMARY_CHARACTERS);
 }
 
 place("channels").value = asked.getAll("channel").join(" ");

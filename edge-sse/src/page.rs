@@ -1,4 +1,4 @@
-//! The page at `/`: three files, compiled in, that load nothing from elsewhere.
+//! The page at `/`: a few files, compiled in, that load nothing from elsewhere.
 
 use axum::Router;
 use axum::response::IntoResponse;
@@ -8,15 +8,17 @@ use http::header;
 const HTML: &str = include_str!("../page/index.html");
 const SCRIPT: &str = include_str!("../page/page.js");
 const STYLE: &str = include_str!("../page/page.css");
+const ICON: &str = include_str!("../page/icon.svg");
 /// No inline script, no other host.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// `/`, `/page.js`, `/page.css`.
+/// `/` and what it loads.
 pub fn routes() -> Router {
     Router::new()
         .route("/", get(|| file("text/html; charset=utf-8", HTML)))
         .route("/page.js", get(|| file("text/javascript; charset=utf-8", SCRIPT)))
         .route("/page.css", get(|| file("text/css; charset=utf-8", STYLE)))
+        .route("/icon.svg", get(|| file("image/svg+xml", ICON)))
 }
 
 async fn file(content_type: &'static str, text: &'static str) -> impl IntoResponse {

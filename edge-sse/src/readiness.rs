@@ -44,3 +44,40 @@ pub fn furthest_behind(windows: &Windows, now: Timestamp) -> Option<(Duration, D
 fn between(earlier: Timestamp, later: Timestamp) -> Duration {
     Duration::from_millis(u64::try_from(later.millis().saturating_sub(earlier.millis())).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use journal::topics::{DeliveryLog, TopicId};
+    use schemas::lane::Lane;
+    use schemas::partition::DeliveryPartition;
+    use schemas::position::LogHash;
+    use schemas::time::Timestamp;
+
+    use super::near;
+    use crate::windows::Windows;
+
+    #[test]
+    fn an_edge_that_is_more_than_10_s_behind_says_how_far_and_where() {
+        let ids = ["a", "b", "c"].map(|id| TopicId(id.to_owned()));
+        let log = DeliveryLog { hash: LogHash(1), generation: 1, partitions: 2, ids };
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let windows = Windows::new(log, &[0; 6], at(0), 1 << 20);
+        let limit = Duration::from_secs(10);
+        DeliveryPartition::all(2).for_each(|partition| windows.change(partition, |window| window.confirm(0)));
+        assert_eq!(
+            near(&windows, at(1_000), limit),
+            Ok(()),
+            "what is caught up is not behind, however old its last record"
+        );
+        let low = DeliveryPartition { lane: Lane::Low, partition: 1 };
+        windows.append(low, Vec::new(), 5, at(985));
+        assert_eq!(near(&windows, at(995), limit), Ok(()));
+        assert_eq!(near(&windows, at(1_000), limit), Err("15 s behind on partition 1 of lane low".to_owned()));
+        windows.change(low, |window| window.confirm(5));
+        assert_eq!(near(&windows, at(1_000), limit), Ok(()));
+        windows.change(low, |window| window.doubt(at(1_000)));
+        assert!(near(&windows, at(1_011), limit).is_err(), "silence that is no end is behind");
+    }
+}

@@ -139,7 +139,8 @@ impl Windows {
         let mut oldest: Option<(Timestamp, DeliveryPartition)> = None;
         self.each(|partition, window| {
             if let Some(time) = window.oldest()
-                && oldest.is_none_or(|(known, _)| time < known)
+                && oldest.is_none_or(|(known, _)| time <= known)
+            // of the same age, the less urgent lane's
             {
                 oldest = Some((time, partition));
             }

@@ -5,6 +5,8 @@ mod support;
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use edge_sse::Config;
 use journal::TopicNames;
 use schemas::lane::Lane;
@@ -233,6 +235,43 @@ async fn a_position_of_another_log_goes_on_by_time_and_says_so() {
         assert_eq!(known, lane == Lane::Low, "a client that is cut before the last gap is told all of them again");
     }
     assert_eq!(client.events(3).await, names(1..4));
+}
+
+/// A position of version 2: what follows the time is unknown.
+fn newer(log: LogHash, time: schemas::time::Timestamp) -> String {
+    let old = Position { log, time, generation: 0, next: Vec::new() }.to_string();
+    let mut bytes = URL_SAFE_NO_PAD.decode(&old[1..]).unwrap();
+    bytes.truncate(bytes.len() - 2);
+    bytes.extend_from_slice(b"something new");
+    // CRC-16/IBM-3740 over the version and all before.
+    let checksum = std::iter::once(&b'2').chain(&bytes).fold(0xffff_u16, |crc, byte| {
+        (0..8).fold(
+            crc ^ (u16::from(*byte) << 8),
+            |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 },
+        )
+    });
+    bytes.extend_from_slice(&checksum.to_be_bytes());
+    format!("2{}", URL_SAFE_NO_PAD.encode(bytes))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_position_of_a_newer_version_goes_on_from_its_time_with_a_gap() {
+    let world = World::new().await;
+    let served = world.serve(Config::default()).await;
+    for n in 0..4 {
+        world.deliver_many("wiki:en", n, 1).await;
+        tokio::time::advance(Duration::from_secs(40)).await;
+    }
+    let log = position(served.open("channel=wiki:en").await.block().await.id()).log;
+    // Between the second and the third event.
+    let id = newer(log, world.now().minus(Duration::from_secs(100)));
+    let mut client = served.resume("channel=wiki:en", &id).await;
+    assert_eq!(client.notice("tidegate.ready").await.json()["start"], json!("gap"));
+    for lane in Lane::ALL {
+        let gap = client.notice("tidegate.gap").await.json();
+        assert_eq!((&gap["lane"], &gap["reason"], &gap["may_repeat"]), (&json!(lane), &json!("foreign"), &json!(true)));
+    }
+    assert_eq!(client.events(2).await, names(2..4));
 }
 
 #[tokio::test(start_paused = true)]

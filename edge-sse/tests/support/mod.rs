@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod sample;
+pub mod watched;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -128,16 +129,18 @@ impl World {
 
     /// An edge that serves once this returns.
     pub async fn serve(&self, config: Config) -> Served {
-        let served = self.start(config);
-        while !served.edge.readiness().ready() {
-            tokio::time::advance(Duration::from_millis(10)).await;
-        }
+        self.serve_on(self.journal.clone(), config).await
+    }
+
+    pub async fn serve_on(&self, journal: Arc<dyn Journal>, config: Config) -> Served {
+        let served = self.start_on(journal, config);
+        served.ready().await;
         served
     }
 
     /// An edge that has just been started.
-    pub fn start(&self, config: Config) -> Served {
-        let edge = self.edge(config);
+    pub fn start_on(&self, journal: Arc<dyn Journal>, config: Config) -> Served {
+        let edge = self.edge_on(journal, config);
         let shutdown = CancellationToken::new();
         let (running, until) = (edge.clone(), shutdown.clone());
         let task = tokio::spawn(async move { running.run(until).await });
@@ -145,10 +148,14 @@ impl World {
     }
 
     pub fn edge(&self, config: Config) -> Edge {
+        self.edge_on(self.journal.clone(), config)
+    }
+
+    fn edge_on(&self, journal: Arc<dyn Journal>, config: Config) -> Edge {
         let began = self.began;
         let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/catalogue");
         let dependencies = Dependencies {
-            journal: self.journal.clone(),
+            journal,
             names: self.names.clone(),
             catalogues: Arc::new(Catalogues::load(&[CatalogueSource::Directory(catalogue)]).unwrap()),
             verifier: Verifier::from_key(KEY).unwrap(),
@@ -176,6 +183,12 @@ impl World {
 pub type Headers = Vec<(String, Option<Bytes>)>;
 
 impl Served {
+    pub async fn ready(&self) {
+        while !self.edge.readiness().ready() {
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+    }
+
     pub async fn ask(&self, request: Request<Body>) -> Response {
         ask(self.edge.routes(), request).await
     }
