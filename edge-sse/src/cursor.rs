@@ -50,6 +50,8 @@ pub struct Place {
 pub trait Sink {
     /// Whether it takes no more for now.
     fn full(&self) -> bool;
+    /// How many bytes it has taken.
+    fn bytes(&self) -> usize;
     /// Takes an event; `position` is behind it.
     fn event(&mut self, routed: &Routed, view: usize, position: &Position);
     /// Takes a gap; `position` is where the stream goes on.

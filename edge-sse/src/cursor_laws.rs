@@ -58,6 +58,9 @@ impl Sink for Socket {
     fn full(&self) -> bool {
         self.room == 0
     }
+    fn bytes(&self) -> usize {
+        self.got.len()
+    }
     fn event(&mut self, routed: &Routed, _view: usize, position: &Position) {
         self.room -= 1;
         self.got.push(Got {

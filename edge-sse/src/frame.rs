@@ -67,12 +67,6 @@ impl Chunk {
         self.bytes.is_empty()
     }
 
-    /// How many bytes are in it.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// Its bytes, and what is in them.
     #[must_use]
     pub fn finish(self) -> (Bytes, Tally) {
@@ -115,6 +109,10 @@ impl Chunk {
 impl Sink for Chunk {
     fn full(&self) -> bool {
         self.bytes.len() >= CHUNK_BYTES
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     fn event(&mut self, routed: &Routed, view: usize, position: &Position) {
@@ -247,10 +245,10 @@ mod tests {
     fn a_chunk_is_full_at_its_size_and_over_by_one_block_at_most() {
         let (mut chunk, entry) = (Chunk::new(false), entry("x"));
         add(&mut chunk, &entry);
-        let block = chunk.len();
+        let block = chunk.bytes();
         while !chunk.full() {
             add(&mut chunk, &entry);
         }
-        assert!((CHUNK_BYTES..CHUNK_BYTES + block).contains(&chunk.len()));
+        assert!((CHUNK_BYTES..CHUNK_BYTES + block).contains(&chunk.bytes()));
     }
 }

@@ -8,27 +8,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
-use schemas::partition::DeliveryPartition;
 use schemas::time::Timestamp;
 use tokio::time::Instant;
 
 use crate::access::Access;
-use crate::allowance::Allowance;
 use crate::ask::Ask;
-use crate::catch_up::{PageAt, PageError, PageResult, PageTicket};
-use crate::cursor::{Cursor, Eyes, Pulled, Sink};
 use crate::edge::{Session, Shared};
+use crate::feed::{Feed, Source};
 use crate::frame::{Chunk, Notice, json};
-use crate::gap::{Gap, Reason};
+use crate::gap::Gap;
 use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, GAP, POSITION, READY, Ready};
 use crate::reader::Reader;
 use crate::start::Started;
 use crate::subscription::Subscription;
 use crate::timers::{Due, Timers};
 use crate::wake::Sleeper;
-
-/// After a page could not be read, its partition rests for so long.
-const PAGE_RETRY: Duration = Duration::from_secs(1);
 
 /// A stream.
 #[derive(Debug)]
@@ -37,12 +31,9 @@ pub struct Stream {
     session: Arc<Session>,
     reader: Reader,
     expires_at: Option<Timestamp>,
-    cursor: Cursor,
+    feed: Feed,
     sleeper: Sleeper,
     timers: Timers,
-    allowance: Allowance,
-    resting: Vec<(DeliveryPartition, Instant)>,
-    ticket: Option<(PageAt, PageTicket)>,
     named: bool,
     opening: Option<Chunk>,
     draining: bool,
@@ -90,12 +81,9 @@ impl Stream {
             opening: Some(opening(&parts)),
             named: parts.ask.named,
             timers,
-            allowance: Allowance::new(config.replay_bytes_per_minute, now),
-            resting: Vec::new(),
-            ticket: None,
             draining: false,
             ended: false,
-            cursor: parts.started.cursor,
+            feed: Feed::new(parts.started.cursor),
             sleeper: parts.sleeper,
             reader: parts.reader,
             expires_at: parts.expires_at,
@@ -144,73 +132,23 @@ impl Stream {
     }
 
     fn fill(&mut self, chunk: &mut Chunk) {
-        let now = Instant::now();
-        self.resting.retain(|(_, until)| *until > now);
-        while !chunk.full() {
-            let resting: Vec<_> = self.resting.iter().map(|(partition, _)| *partition).collect();
-            let eyes = Eyes { reader: &self.reader, now: self.shared.clock.now() };
-            let (partition, from) = match self.cursor.pull(&self.session.windows, eyes, &resting, chunk) {
-                Pulled::Full | Pulled::Dry => return,
-                Pulled::Below { partition, from } => (partition, from),
-            };
-            if let Some(until) = self.allowance.rests_until(now) {
-                self.resting.push((partition, until));
-                continue;
-            }
-            match self.page(partition, from, chunk) {
-                Some(page) => self.take_page(partition, page, chunk),
-                None => return,
-            }
-        }
-    }
-
-    /// The page, where it is there. One is asked for only when the socket waits for it: a page in the hands of a slow client
-    /// would be memory that nobody accounts for.
-    fn page(&mut self, partition: DeliveryPartition, from: u64, chunk: &Chunk) -> Option<PageResult> {
-        let incarnation = self.cursor.place(partition).map_or(0, |(_, incarnation)| incarnation);
-        let at = PageAt { partition, incarnation, from };
-        match self.ticket.take_if(|(known, ticket)| *known == at && ticket.now().is_some()) {
-            Some((_, ticket)) => ticket.now(),
-            None => {
-                let known = self.ticket.as_ref().is_some_and(|(known, _)| *known == at);
-                if chunk.is_empty() && !known {
-                    self.ticket = Some((at, self.session.catch_up.page(at)));
-                }
-                None
-            }
-        }
-    }
-
-    fn take_page(&mut self, partition: DeliveryPartition, page: PageResult, chunk: &mut Chunk) {
-        let eyes = Eyes { reader: &self.reader, now: self.shared.clock.now() };
-        match page {
-            Ok(page) => {
-                let before = chunk.len();
-                let passed = self.cursor.take_page(&page, eyes, chunk);
-                self.allowance.take(passed + chunk.len() - before);
-            }
-            Err(PageError::Expired { start }) => self.cursor.skip(partition, start, Reason::Expired, chunk),
-            Err(PageError::Unavailable { detail }) => {
-                tracing::warn!(?partition, detail, "older events cannot be read now");
-                self.resting.push((partition, Instant::now() + PAGE_RETRY));
-            }
-        }
+        let source = Source {
+            session: &self.session,
+            reader: &self.reader,
+            now: Instant::now(),
+            time: self.shared.clock.now(),
+            replay_bytes_per_minute: self.shared.config.replay_bytes_per_minute,
+        };
+        self.feed.fill(&source, chunk);
     }
 
     /// Sleeps until something comes for this stream, or is due.
     async fn wait(&mut self) {
-        let rested = self.resting.iter().map(|(_, until)| *until).min();
-        let due = rested.map_or(self.timers.next(), |rested| rested.min(self.timers.next()));
-        let ticket = async {
-            match &mut self.ticket {
-                Some((_, ticket)) => drop(ticket.ready().await),
-                None => std::future::pending().await,
-            }
-        };
+        let due = self.feed.rests_until().map_or(self.timers.next(), |rested| rested.min(self.timers.next()));
         tokio::select! {
             biased; // the end first; then what was asked for, so that live events do not keep older ones waiting
             () = self.shared.drain.cancelled(), if !self.draining => {}
-            () = ticket => {}
+            () = self.feed.page_ready() => {}
             () = self.sleeper.woken() => {}
             () = tokio::time::sleep_until(due) => {}
         }
@@ -219,22 +157,14 @@ impl Stream {
     /// Also moves past what the client may not see.
     fn heartbeat(&mut self, chunk: &mut Chunk) {
         self.fill(chunk);
-        if self.cursor.take_unsaid() {
+        if self.feed.cursor_mut().take_unsaid() {
             self.notice(POSITION, None, "{}", chunk);
         }
         chunk.heartbeat();
     }
 
-    /// Positions that are still beyond a freshly read end are of the future; the others wait on.
     async fn look_beyond(&mut self, chunk: &mut Chunk) {
-        for (partition, next) in self.cursor.beyond(&self.session.windows) {
-            match self.session.bounds.end(partition).await {
-                Ok(end) if next > end => self.cursor.skip(partition, end, Reason::Future, chunk),
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the log's end cannot be read"),
-            }
-        }
-        if !self.cursor.beyond(&self.session.windows).is_empty() {
+        if self.feed.look_beyond(&self.session, chunk).await {
             self.timers.wait_for_future(Instant::now());
         }
     }
@@ -246,20 +176,22 @@ impl Stream {
     }
 
     fn bye(&mut self, reason: ByeReason, chunk: &mut Chunk) {
-        let id = self.cursor.position().to_string();
+        let id = self.feed.cursor().position().to_string();
         *chunk = bye(&self.shared, reason, Some(&id));
         self.access.ended_by(reason.as_str());
         self.ended = true;
     }
 
     fn notice(&self, name: &'static str, retry_ms: Option<u64>, data: &str, chunk: &mut Chunk) {
-        let id = self.cursor.position().to_string();
+        let id = self.feed.cursor().position().to_string();
         chunk.notice(Notice { name, retry_ms, data, id: Some(&id) });
     }
 
     /// A page is held only while nothing is on its way to the socket.
     fn hand_over(&mut self, chunk: Chunk) -> Bytes {
-        self.ticket = self.ticket.take().filter(|_| chunk.is_empty());
+        if !chunk.is_empty() {
+            self.feed.let_page_go();
+        }
         let (bytes, tally) = chunk.finish();
         self.access.written(bytes.len(), &tally, self.shared.clock.now());
         bytes

@@ -1,0 +1,180 @@
+//! What every door gives its reader: a cursor that pulls from the windows, and from pages of the log where it stands below them.
+//!
+//! In: the windows, pages, the time. Out, through a [`Sink`]: what the reader gets next. It asks for a page only while the sink is empty, and
+//! holds one only until the next bytes are on their way. It knows no socket and never waits but in [`Feed::page_ready`].
+
+use std::time::Duration;
+
+use schemas::partition::DeliveryPartition;
+use schemas::time::Timestamp;
+use tokio::time::Instant;
+
+use crate::allowance::Allowance;
+use crate::catch_up::{PageAt, PageError, PageResult, PageTicket};
+use crate::cursor::{Cursor, Eyes, Pulled, Sink};
+use crate::edge::Session;
+use crate::gap::Reason;
+use crate::reader::Reader;
+
+/// After a page could not be read, its partition rests for so long.
+const PAGE_RETRY: Duration = Duration::from_secs(1);
+
+/// One reader's cursor, and what it needs while it reads the log.
+#[derive(Debug)]
+pub struct Feed {
+    cursor: Cursor,
+    behind: Option<Box<Behind>>,
+}
+
+/// What a feed has only once it stood below a window.
+#[derive(Debug)]
+struct Behind {
+    allowance: Allowance,
+    resting: Vec<(DeliveryPartition, Instant)>,
+    ticket: Option<(PageAt, PageTicket)>,
+}
+
+/// Where a feed takes from, for whom, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The windows and what reads below them.
+    pub session: &'a Session,
+    /// Who reads.
+    pub reader: &'a Reader,
+    /// The moment.
+    pub now: Instant,
+    /// The time of day.
+    pub time: Timestamp,
+    /// Bytes that the reader may take from the log in a minute.
+    pub replay_bytes_per_minute: usize,
+}
+
+impl Source<'_> {
+    fn eyes(&self) -> Eyes<'_> {
+        Eyes { reader: self.reader, now: self.time }
+    }
+}
+
+impl Feed {
+    /// A feed at a cursor's place.
+    #[must_use]
+    pub fn new(cursor: Cursor) -> Self {
+        Self { cursor, behind: None }
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn cursor(&self) -> &Cursor {
+        &self.cursor
+    }
+
+    /// The cursor, to be moved.
+    pub fn cursor_mut(&mut self) -> &mut Cursor {
+        &mut self.cursor
+    }
+
+    /// Gives what is there until the sink is full. Where the next event is in the log only, its page is asked for.
+    pub fn fill(&mut self, source: &Source<'_>, sink: &mut impl Sink) {
+        let rested = |behind: &mut Box<Behind>| behind.resting.retain(|(_, until)| *until > source.now);
+        self.behind.iter_mut().for_each(rested);
+        while !sink.full() {
+            let resting = self.resting();
+            let (partition, from) = match self.cursor.pull(&source.session.windows, source.eyes(), &resting, sink) {
+                Pulled::Full | Pulled::Dry => return,
+                Pulled::Below { partition, from } => (partition, from),
+            };
+            if let Some(until) = self.behind(source).allowance.rests_until(source.now) {
+                self.behind(source).resting.push((partition, until));
+                continue;
+            }
+            match self.page(partition, from, source, sink) {
+                Some(page) => self.take_page(partition, page, source, sink),
+                None => return,
+            }
+        }
+    }
+
+    /// When a partition that rests goes on.
+    #[must_use]
+    pub fn rests_until(&self) -> Option<Instant> {
+        self.behind.iter().flat_map(|behind| &behind.resting).map(|(_, until)| *until).min()
+    }
+
+    /// Returns once the page that it waits for is there; never where it waits for none.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn page_ready(&mut self) {
+        match self.behind.as_mut().and_then(|behind| behind.ticket.as_mut()) {
+            Some((_, ticket)) => drop(ticket.ready().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets the page go: a page in the hands of a slow client would be memory that nobody accounts for.
+    pub fn let_page_go(&mut self) {
+        self.behind.iter_mut().for_each(|behind| behind.ticket = None);
+    }
+
+    /// Positions that are still beyond a freshly read end are of the future and go on there; says whether others are left that wait on.
+    pub async fn look_beyond(&mut self, session: &Session, sink: &mut impl Sink) -> bool {
+        for (partition, next) in self.cursor.beyond(&session.windows) {
+            match session.bounds.end(partition).await {
+                Ok(end) if next > end => self.cursor.skip(partition, end, Reason::Future, sink),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the log's end cannot be read"),
+            }
+        }
+        !self.cursor.beyond(&session.windows).is_empty()
+    }
+
+    fn behind(&mut self, source: &Source<'_>) -> &mut Behind {
+        self.behind.get_or_insert_with(|| {
+            let allowance = Allowance::new(source.replay_bytes_per_minute, source.now);
+            Box::new(Behind { allowance, resting: Vec::new(), ticket: None })
+        })
+    }
+
+    fn resting(&self) -> Vec<DeliveryPartition> {
+        self.behind.iter().flat_map(|behind| &behind.resting).map(|(partition, _)| *partition).collect()
+    }
+
+    /// The page, where it is there. One is asked for only when the sink waits for it.
+    fn page(
+        &mut self,
+        partition: DeliveryPartition,
+        from: u64,
+        source: &Source<'_>,
+        sink: &impl Sink,
+    ) -> Option<PageResult> {
+        let incarnation = self.cursor.place(partition).map_or(0, |(_, incarnation)| incarnation);
+        let at = PageAt { partition, incarnation, from };
+        let behind = self.behind(source);
+        match behind.ticket.take_if(|(known, ticket)| *known == at && ticket.now().is_some()) {
+            Some((_, ticket)) => ticket.now(),
+            None => {
+                let known = behind.ticket.as_ref().is_some_and(|(known, _)| *known == at);
+                if sink.bytes() == 0 && !known {
+                    behind.ticket = Some((at, source.session.catch_up.page(at)));
+                }
+                None
+            }
+        }
+    }
+
+    fn take_page(&mut self, partition: DeliveryPartition, page: PageResult, source: &Source<'_>, sink: &mut impl Sink) {
+        match page {
+            Ok(page) => {
+                let before = sink.bytes();
+                let passed = self.cursor.take_page(&page, source.eyes(), sink);
+                let taken = passed + sink.bytes() - before;
+                self.behind(source).allowance.take(taken);
+            }
+            Err(PageError::Expired { start }) => self.cursor.skip(partition, start, Reason::Expired, sink),
+            Err(PageError::Unavailable { detail }) => {
+                tracing::warn!(?partition, detail, "older events cannot be read now");
+                self.behind(source).resting.push((partition, source.now + PAGE_RETRY));
+            }
+        }
+    }
+}

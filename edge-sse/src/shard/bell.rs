@@ -1,0 +1,100 @@
+//! What others tell a shard, and how they wake it: keys under which something came, and mail.
+//!
+//! Keys are a set and wake a shard once, however often they are rung while it is busy. Above a limit the set says «all keys», so that
+//! a shard that sleeps costs the tail no memory.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use schemas::partition::DeliveryPartition;
+
+use super::agenda::Seat;
+use super::newcomer::Newcomer;
+
+/// Keys that wait at most; beyond, every cohort looks.
+const KEYS_MAX: usize = 65_536;
+
+/// A shard's letter box.
+#[derive(Debug)]
+pub struct Bell {
+    waker: mio::Waker,
+    rung: Mutex<Rung>,
+}
+
+/// What was told since the shard last looked.
+#[derive(Debug, Default)]
+pub struct Rung {
+    /// Something came under these keys.
+    pub keys: HashSet<Arc<str>>,
+    /// Something came that is for everybody.
+    pub everybody: bool,
+    /// In the order of posting.
+    pub mail: Vec<Mail>,
+    /// The shard was woken and has not looked yet.
+    woken: bool,
+}
+
+/// What is told to one shard.
+#[derive(Debug)]
+pub enum Mail {
+    /// A stream begins.
+    Open(Box<Newcomer>),
+    /// The page that a stream waits for is there.
+    Page(Seat),
+    /// Freshly read ends of the partitions in which a stream stood beyond the window.
+    Ends(Seat, Vec<(DeliveryPartition, u64)>),
+    /// The shard ends, with whatever streams it has.
+    Stop,
+}
+
+impl Bell {
+    /// A bell that wakes whoever polls with this waker.
+    #[must_use]
+    pub fn new(waker: mio::Waker) -> Self {
+        Self { waker, rung: Mutex::default() }
+    }
+
+    /// Something came under these keys.
+    pub fn ring(&self, keys: &HashSet<Arc<str>>) {
+        let mut rung = self.lock();
+        if rung.keys.len() + keys.len() > KEYS_MAX {
+            rung.keys.clear();
+            rung.everybody = true;
+        } else {
+            rung.keys.extend(keys.iter().cloned());
+        }
+        self.wake(rung);
+    }
+
+    /// Something came that is for everybody.
+    pub fn ring_everybody(&self) {
+        let mut rung = self.lock();
+        rung.everybody = true;
+        self.wake(rung);
+    }
+
+    /// Posts mail.
+    pub fn post(&self, mail: Mail) {
+        let mut rung = self.lock();
+        rung.mail.push(mail);
+        self.wake(rung);
+    }
+
+    /// Takes what was told.
+    #[must_use]
+    pub fn take(&self) -> Rung {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn wake(&self, mut rung: MutexGuard<'_, Rung>) {
+        let first = !std::mem::replace(&mut rung.woken, true);
+        drop(rung);
+        if first && let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "a shard cannot be woken");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Rung> {
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

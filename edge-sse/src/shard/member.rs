@@ -1,0 +1,109 @@
+//! One stream in a shard: its socket, and, while it is apart from its cohort, a cursor of its own and the rest of a block.
+
+use std::io::{ErrorKind, Read, Write};
+
+use mio::net::TcpStream;
+use schemas::time::Timestamp;
+use tokio::time::Instant;
+
+use super::agenda::Seat;
+use super::newcomer::Place;
+use crate::access::Access;
+use crate::feed::Feed;
+
+/// Bytes that are read from a client at a time, and thrown away: a stream has one direction.
+const SCRATCH_BYTES: usize = 4 * 1024;
+/// Reads in a row from one client, so that one that talks without end keeps nobody waiting.
+const READS_IN_A_ROW: usize = 16;
+
+/// A stream.
+#[derive(Debug)]
+pub struct Member {
+    /// Its socket.
+    pub socket: TcpStream,
+    /// Its seat.
+    pub seat: Seat,
+    /// Its cohort.
+    pub cohort: u32,
+    /// Its place in the cohort's list of those together, or of those apart.
+    pub place: u32,
+    /// The cohort's count of moves when it was last told where it stands.
+    pub told: u64,
+    /// What it has of its own while it is apart.
+    pub apart: Option<Box<Apart>>,
+    /// When its token ends.
+    pub expires_at: Option<Timestamp>,
+    /// What it was given.
+    pub access: Access,
+    /// Held while it lives.
+    pub _place: Place,
+}
+
+/// What a stream has while it is apart.
+#[derive(Debug)]
+pub struct Apart {
+    /// Its own cursor.
+    pub feed: Feed,
+    /// What the socket did not take yet: the rest of a block, or words that must not be lost.
+    pub rest: Vec<u8>,
+    /// Since when the socket has taken nothing; none while it takes.
+    pub stuck: Option<Instant>,
+    /// It ends when the rest is written.
+    pub ends: bool,
+    /// It waits for its turn.
+    pub queued: bool,
+    /// A page was asked for, and mail will come.
+    pub awaits_page: bool,
+    /// A look at positions of the future is due.
+    pub awaits_future: bool,
+}
+
+/// What a socket did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrote {
+    /// It took everything.
+    All,
+    /// It took so many bytes, and no more now.
+    Part(usize),
+    /// It is gone.
+    Gone,
+}
+
+impl Apart {
+    /// A stream that has its own cursor, and owes these bytes first.
+    #[must_use]
+    pub fn new(feed: Feed, rest: Vec<u8>) -> Self {
+        Self { feed, rest, stuck: None, ends: false, queued: false, awaits_page: false, awaits_future: false }
+    }
+}
+
+impl Member {
+    /// Gives bytes to the socket.
+    pub fn write(&mut self, bytes: &[u8]) -> Wrote {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.socket.write(&bytes[written..]) {
+                Ok(0) => return Wrote::Gone,
+                Ok(more) => written += more,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Wrote::Part(written),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Wrote::Gone,
+            }
+        }
+        Wrote::All
+    }
+
+    /// Throws away what the client says; whether it is still there.
+    pub fn listen(&mut self) -> bool {
+        let mut scratch = [0; SCRATCH_BYTES];
+        for _ in 0..READS_IN_A_ROW {
+            match self.socket.read(&mut scratch) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+        false
+    }
+}

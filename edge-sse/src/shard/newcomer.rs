@@ -1,0 +1,51 @@
+//! A stream on its way to a shard: everything that was found out about it, and the socket it came with.
+
+use std::any::Any;
+use std::net::TcpStream;
+
+use schemas::time::Timestamp;
+
+use super::cohort::Cast;
+use crate::access::Access;
+use crate::cursor::Cursor;
+use crate::edge::Session;
+use std::sync::Arc;
+
+/// A stream that is ready to be written.
+#[derive(Debug)]
+pub struct Opened {
+    /// What it shares with others.
+    pub cast: Cast,
+    /// The windows that it reads.
+    pub session: Arc<Session>,
+    /// Where it starts.
+    pub cursor: Cursor,
+    /// `tidegate.ready`, and the gaps of its start.
+    pub opening: Vec<u8>,
+    /// When its token ends.
+    pub expires_at: Option<Timestamp>,
+    /// The count that it is in.
+    pub access: Access,
+}
+
+/// A stream with its socket.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// The stream.
+    pub opened: Opened,
+    /// Its socket, which does not block.
+    pub socket: TcpStream,
+    /// The head of the answer, then the opening: what is written first.
+    pub first: Vec<u8>,
+    /// Held while the stream lives: its place in the listener's count.
+    pub place: Place,
+}
+
+/// Something that is held while a stream lives.
+pub struct Place(pub Box<dyn Any + Send + Sync>);
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Place")
+    }
+}
