@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Memory for the windows of all delivery partitions together; beyond it the oldest entries go.
     pub window_bytes: usize,
-    /// Records of each delivery partition that a starting edge reads back, so that a herd that resumes is served from memory.
+    /// Records of a delivery partition that are read back when it begins to be followed, so that a herd that resumes is served from memory.
     pub prime_records: u64,
+    /// An edge reads the delivery partitions of its streams, and each of them for so long after its last stream left.
+    #[serde(rename = "interest_kept_ms", with = "millis")]
+    pub interest_kept: Duration,
     /// How often a stream says that it lives.
     #[serde(rename = "heartbeat_ms", with = "millis")]
     pub heartbeat: Duration,
@@ -37,7 +40,7 @@ pub struct Config {
     pub catch_up_bytes: usize,
     /// Pages that are read from the log at one time.
     pub catch_up_reads: usize,
-    /// An edge that is further behind on any partition is not ready.
+    /// An edge that is further behind on any partition that it follows is not ready.
     #[serde(rename = "behind_ms", with = "millis")]
     pub behind: Duration,
     /// Origins of pages that may read streams, beside the edge's own and loopback; `https://host[:port]`.
@@ -49,6 +52,7 @@ impl Default for Config {
         Self {
             window_bytes: 32 * 1024 * 1024,
             prime_records: 500,
+            interest_kept: Duration::from_secs(60),
             heartbeat: Duration::from_secs(15),
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(5),

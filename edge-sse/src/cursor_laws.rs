@@ -90,7 +90,7 @@ impl World {
         let log = DeliveryLog { hash: LogHash(7), generation: 0, partitions: PARTITIONS, ids };
         let labels: BTreeSet<_> = holds_label.then(|| Label::parse("secret").unwrap()).into_iter().collect();
         Self {
-            windows: Windows::new(log, &[0; 6], Timestamp::default(), window_bytes),
+            windows: Windows::new(log, &[0; 6], window_bytes),
             log: BTreeMap::new(),
             reader: Reader::new(&Claims::anonymous(), labels),
             appended: Vec::new(),

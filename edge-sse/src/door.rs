@@ -85,8 +85,10 @@ async fn begin(
     let reader = Reader::new(claims, shared.catalogues.labels_of(claims));
     let sleeper = shared.wakers.register(subscription.keys(&reader.tenant));
     let now = shared.clock.now();
+    let places = subscription.places(&reader.tenant, session.windows.partitions_per_lane());
     let starting = Starting {
         windows: &session.windows,
+        interest: &session.interest,
         bounds: &session.bounds,
         rewind: Rewind {
             windows: &session.windows,
@@ -96,7 +98,7 @@ async fn begin(
             reader: &reader,
             now,
         },
-        places: subscription.places(&reader.tenant, session.windows.partitions_per_lane()),
+        places,
         now,
     };
     let started = start(&starting, ask).await.ok_or(ByeReason::NotReady)?;

@@ -15,6 +15,7 @@ use crate::bounds::Bounds;
 use crate::catch_up::CatchUp;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::interest::Interest;
 use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
 use crate::wake::Wakers;
@@ -78,6 +79,8 @@ pub struct Shared {
 pub struct Session {
     /// The windows.
     pub windows: Arc<Windows>,
+    /// Which partitions are read: those that streams hold.
+    pub interest: Arc<Interest>,
     /// Pages of the log.
     pub catch_up: CatchUp,
     /// Bounds of the log.
@@ -171,13 +174,10 @@ impl Shared {
             clock: self.clock.clone(),
             wakers: self.wakers.clone(),
         };
-        let mut tail = Tail::begin(world.clone(), self.config.prime_records, self.config.window_bytes).await?;
+        let mut tail = Tail::begin(world.clone(), &self.config).await?;
         let windows = tail.windows();
         let (tell, mut notes) = mpsc::channel(1);
         let step = async {
-            while !tail.primed() {
-                tail.step(&mut notes).await?;
-            }
             self.open(&tail);
             loop {
                 tail.step(&mut notes).await?;
@@ -192,6 +192,7 @@ impl Shared {
     fn open(&self, tail: &Tail) {
         let session = Session {
             windows: tail.windows(),
+            interest: tail.interest(),
             catch_up: CatchUp::new(
                 self.journal.clone(),
                 self.names.clone(),

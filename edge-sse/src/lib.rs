@@ -1,6 +1,7 @@
 //! The edge: delivery lanes in, sockets out. A connection is a cursor; nothing is queued for it.
 //!
-//! In the order that an event meets them: `tail` reads the lanes and judges each record (`entry`), puts it into the `window` of its
+//! In the order that an event meets them: `tail` reads the lanes that
+//! somebody has an `interest` in and judges each record (`entry`), puts it into the `window` of its
 //! partition and wakes who waits. A stream comes in by `door`, is `ask`, `subscription` and `start`, and then is a `cursor` that pulls
 //! from the windows, or below them from a `page` that `catch_up` reads, into a `frame` that `stream` hands to the socket.
 
@@ -11,6 +12,9 @@ mod entry;
 mod window;
 mod windows;
 mod wake;
+mod interest;
+mod begin;
+mod following;
 mod tail;
 mod upkeep;
 mod page;

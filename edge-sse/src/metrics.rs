@@ -20,9 +20,10 @@ pub fn stream_ended() {
     gauge!("tidegate_edge_connections").decrement(1.0);
 }
 
-/// Makes the gauge visible before the first stream.
+/// Makes the gauges visible before the first stream.
 pub fn declare() {
     gauge!("tidegate_edge_connections").set(0.0);
+    partitions_followed(0);
 }
 
 /// Events were handed to a socket.
@@ -87,12 +88,17 @@ pub fn window_bytes(bytes: usize) {
     gauge!("tidegate_edge_window_bytes").set(to_f64(bytes));
 }
 
+/// Delivery partitions that somebody reads, or did a while ago.
+pub fn partitions_followed(partitions: usize) {
+    gauge!("tidegate_edge_partitions_followed").set(to_f64(partitions));
+}
+
 /// How far the partition that is furthest behind is behind.
 pub fn behind(behind: Duration) {
     gauge!("tidegate_edge_behind_seconds").set(behind.as_secs_f64());
 }
 
 /// Exact up to 2^32; beyond, a gauge need not be.
-fn to_f64(bytes: usize) -> f64 {
-    f64::from(u32::try_from(bytes).unwrap_or(u32::MAX))
+fn to_f64(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }

@@ -7,6 +7,7 @@ use schemas::readiness::{Dependency, Readiness};
 use schemas::time::Timestamp;
 
 use crate::edge::Shared;
+use crate::window::{Phase, Window};
 use crate::windows::Windows;
 
 /// The edge's own view of what it depends on.
@@ -30,15 +31,24 @@ fn near(windows: &Windows, now: Timestamp, limit: Duration) -> Result<(), String
     Err(format!("{} s behind on partition {number} of lane {lane}", behind.as_secs()))
 }
 
-/// The partition that is furthest behind; one whose end was reached is not behind.
+/// The partition that is furthest behind, of those that are followed; one whose end was reached is not behind.
 #[must_use]
 pub fn furthest_behind(windows: &Windows, now: Timestamp) -> Option<(Duration, DeliveryPartition)> {
     let mut furthest = None;
     windows.each(|partition, window| {
-        let behind = if window.fresh() { Duration::ZERO } else { between(window.consumed(), now) };
-        furthest = furthest.max(Some((behind, partition)));
+        furthest = furthest.max(behind(window, now).map(|behind| (behind, partition)));
     });
     furthest
+}
+
+/// How far a window that is read is behind the log.
+fn behind(window: &Window, now: Timestamp) -> Option<Duration> {
+    match window.phase() {
+        Phase::Cold => None,
+        Phase::Warming { .. } | Phase::Warm if window.fresh() => Some(Duration::ZERO),
+        Phase::Warming { since } => Some(between(since, now)),
+        Phase::Warm => Some(between(window.consumed(), now)),
+    }
 }
 
 fn between(earlier: Timestamp, later: Timestamp) -> Duration {
@@ -63,15 +73,20 @@ mod tests {
         let ids = ["a", "b", "c"].map(|id| TopicId(id.to_owned()));
         let log = DeliveryLog { hash: LogHash(1), generation: 1, partitions: 2, ids };
         let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
-        let windows = Windows::new(log, &[0; 6], at(0), 1 << 20);
+        let windows = Windows::new(log, &[0; 6], 1 << 20);
         let limit = Duration::from_secs(10);
+        assert_eq!(near(&windows, at(1_000), limit), Ok(()), "what is not followed is not behind");
+        let low = DeliveryPartition { lane: Lane::Low, partition: 1 };
+        windows.change(low, |window| window.follow(at(985)));
+        assert_eq!(near(&windows, at(995), limit), Ok(()), "it has begun just now");
+        assert_eq!(near(&windows, at(1_000), limit), Err("15 s behind on partition 1 of lane low".to_owned()));
+        DeliveryPartition::all(2).for_each(|partition| windows.change(partition, |window| window.warm(at(0))));
         DeliveryPartition::all(2).for_each(|partition| windows.change(partition, |window| window.confirm(0)));
         assert_eq!(
             near(&windows, at(1_000), limit),
             Ok(()),
             "what is caught up is not behind, however old its last record"
         );
-        let low = DeliveryPartition { lane: Lane::Low, partition: 1 };
         windows.append(low, Vec::new(), 5, at(985));
         assert_eq!(near(&windows, at(995), limit), Ok(()));
         assert_eq!(near(&windows, at(1_000), limit), Err("15 s behind on partition 1 of lane low".to_owned()));

@@ -16,14 +16,17 @@ use crate::ask::Start;
 use crate::bounds::Bounds;
 use crate::cursor::{Cursor, Place};
 use crate::gap::{Gap, Reason};
+use crate::interest::{Held, Interest};
 use crate::rewind::Rewind;
-use crate::window::Key;
+use crate::window::{Key, Phase, Window};
 use crate::windows::Windows;
 
 /// How far a position of another log is taken back: clocks and copies are this close.
 const FOREIGN_MARGIN: Duration = Duration::from_secs(60);
 /// How far what is caught up stays behind the clock.
 const CAUGHT_UP_MARGIN: Duration = Duration::from_secs(1);
+/// How long a start waits for partitions that nobody read until now; then it goes on with what the log itself says.
+pub const WARM_WAIT: Duration = Duration::from_secs(2);
 
 /// How a stream began, as `tidegate.ready` says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,6 +53,8 @@ pub struct Started {
     pub began: Began,
     /// What the client is told right after `tidegate.ready`.
     pub gaps: Vec<Gap>,
+    /// Its partitions, read for as long as this is kept: for as long as the cursor is.
+    pub held: Held,
 }
 
 /// What is needed to find a start.
@@ -57,6 +62,8 @@ pub struct Started {
 pub struct Starting<'a> {
     /// The windows.
     pub windows: &'a Windows,
+    /// Where it is said which partitions are read.
+    pub interest: &'a Arc<Interest>,
     /// The log.
     pub bounds: &'a Bounds,
     /// Finds the last events of channels.
@@ -83,6 +90,11 @@ impl Starting<'_> {
     /// # Errors
     /// The log does not answer.
     pub async fn find(&self, start: &Start) -> Result<Started, JournalError> {
+        let held = self.interest.hold(self.places.keys().copied());
+        let warm = tokio::time::timeout(WARM_WAIT, self.read(start)).await.is_ok();
+        if !warm {
+            tracing::warn!("partitions of a starting stream are not read yet");
+        }
         let changes = self.windows.changes();
         let log = self.windows.log();
         let incarnations: Vec<u32> = self.partitions().iter().map(|partition| self.incarnation(*partition)).collect();
@@ -98,20 +110,29 @@ impl Starting<'_> {
             generation: log.generation,
             next: self.partitions().into_iter().zip(found.next).collect(),
         };
-        Ok(Started { cursor: Cursor::new(position, places.collect(), changes), began: found.began, gaps: found.gaps })
+        Ok(Started {
+            cursor: Cursor::new(position, places.collect(), changes),
+            began: found.began,
+            gaps: found.gaps,
+            held,
+        })
     }
 
     async fn offsets(&self, start: &Start, log: schemas::position::LogHash) -> Result<Offsets, JournalError> {
         let caught_up = self.now.minus(CAUGHT_UP_MARGIN);
         match start {
-            Start::Now => Ok(self.from(Began::Live, caught_up, self.ends())),
+            Start::Now => Ok(self.from(Began::Live, caught_up, self.ends().await?)),
             Start::Earliest => Ok(self.from(Began::Since, Timestamp::default(), self.log_starts().await?)),
             Start::Since(time) => self.by_time(Began::Since, *time).await,
             Start::RewindTime(back) => self.by_time(Began::Rewind, self.now.minus(*back)).await,
             Start::RewindEvents(events) => {
+                if !self.all(|phase| phase == Phase::Warm) {
+                    let detail = "a rewind needs partitions that are not read yet".to_owned();
+                    return Err(JournalError::Unavailable { detail });
+                }
                 let rewound = self.rewind.find(*events).await?;
                 let first = |(keys, end): (&Vec<Key>, u64)| keys.iter().map(|key| key.from).min().unwrap_or(end);
-                let next = rewound.keys.iter().zip(self.ends()).map(first).collect();
+                let next = rewound.keys.iter().zip(self.ends().await?).map(first).collect();
                 let time = rewound.oldest.unwrap_or(caught_up).min(caught_up);
                 Ok(Offsets { keys: rewound.keys, ..self.from(Began::Rewind, time, next) })
             }
@@ -176,13 +197,38 @@ impl Starting<'_> {
     }
 
     fn incarnation(&self, partition: DeliveryPartition) -> u32 {
-        self.windows.read(partition, crate::window::Window::incarnation).unwrap_or(0)
+        self.windows.read(partition, Window::incarnation).unwrap_or(0)
     }
 
-    fn ends(&self) -> Vec<u64> {
-        let end =
-            |partition: &DeliveryPartition| self.windows.read(*partition, crate::window::Window::end).unwrap_or(0);
-        self.places.keys().map(end).collect()
+    /// The window's end where it is read; else the log says where it ends.
+    async fn ends(&self) -> Result<Vec<u64>, JournalError> {
+        let mut ends = Vec::new();
+        for partition in self.places.keys() {
+            let read = |window: &Window| (window.phase() == Phase::Warm).then_some(window.end());
+            ends.push(match self.windows.read(*partition, read).flatten() {
+                Some(end) => end,
+                None => self.bounds.end(*partition).await?,
+            });
+        }
+        Ok(ends)
+    }
+
+    /// Waits until the partitions are read; but for a stream of what comes, until they have caught up, too, so that a herd is served
+    /// from the windows.
+    async fn read(&self, start: &Start) {
+        let mut phases = self.windows.phases();
+        let enough = |phase| match start {
+            Start::Now => phase != Phase::Cold,
+            Start::Earliest | Start::Since(_) | Start::RewindTime(_) | Start::RewindEvents(_) | Start::Position(_) => {
+                phase == Phase::Warm
+            }
+        };
+        while !self.all(enough) && phases.changed().await.is_ok() {}
+    }
+
+    fn all(&self, enough: impl Fn(Phase) -> bool) -> bool {
+        let enough = |partition: &DeliveryPartition| self.windows.read(*partition, |window| enough(window.phase()));
+        self.places.keys().all(|partition| enough(partition).unwrap_or(true))
     }
 
     async fn log_starts(&self) -> Result<Vec<u64>, JournalError> {

@@ -17,6 +17,7 @@ use crate::edge::{Session, Shared};
 use crate::feed::{Feed, Source};
 use crate::frame::{Chunk, Notice, json};
 use crate::gap::Gap;
+use crate::interest::Held;
 use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, GAP, POSITION, READY, Ready};
 use crate::reader::Reader;
 use crate::start::Started;
@@ -39,6 +40,7 @@ pub struct Stream {
     draining: bool,
     ended: bool,
     access: Access,
+    _held: Held,
 }
 
 /// What a stream is made of.
@@ -88,6 +90,7 @@ impl Stream {
             reader: parts.reader,
             expires_at: parts.expires_at,
             access: parts.access,
+            _held: parts.started.held,
             session: parts.session,
             shared: parts.shared,
         }

@@ -1,4 +1,4 @@
-//! The tail: one follower of all delivery partitions, however many clients there are, fills the windows.
+//! The tail: one follower of the delivery partitions that somebody reads, however many clients there are, fills the windows.
 //!
 //! In: the records of the delivery lanes. Out: entries in the windows, and whoever waits for them is woken. It never waits for a client.
 //! When a topic is made anew, its windows begin again; when the log has another shape, the tail ends and is begun again.
@@ -7,17 +7,23 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::claims::{ClaimIndex, Floors};
+use journal::claims::Floors;
 use journal::topics::DeliveryLog;
 use journal::{FollowSettings, Followed, Follower, Journal, JournalError, ReadError, Record, TopicNames};
 use schemas::partition::{DeliveryPartition, TopicPartition};
 use schemas::time::Timestamp;
 use tokio::sync::mpsc;
 
+use crate::begin::{self, Begin};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::entry::Found;
+use crate::following::{Following, Turn};
+use crate::interest::Interest;
 use crate::metrics;
+use crate::start::WARM_WAIT;
 use crate::wake::Wakers;
+use crate::window::Window;
 use crate::windows::{Life, Windows};
 
 /// Bytes that may wait unread in the follower, over all partitions.
@@ -43,10 +49,19 @@ pub struct World {
 pub struct Tail {
     world: World,
     windows: Arc<Windows>,
+    following: Following,
     follower: Box<dyn Follower>,
+    /// What a reader keeps behind the end of each window.
     floors: HashMap<DeliveryPartition, Floors>,
-    partitions: HashMap<TopicPartition, DeliveryPartition>,
-    unprimed: HashMap<DeliveryPartition, u64>,
+    followed: HashMap<TopicPartition, DeliveryPartition>,
+    warming: HashMap<DeliveryPartition, Warming>,
+}
+
+/// A partition that has not yet come to where its log ended.
+#[derive(Debug, Clone, Copy)]
+struct Warming {
+    until: u64,
+    heard: Timestamp,
 }
 
 /// Why a tail ended.
@@ -66,39 +81,28 @@ impl From<JournalError> for TailError {
     }
 }
 
-/// Where one partition starts to be read, and where its end was then.
-#[derive(Debug, Clone, Copy)]
-struct Begin {
-    partition: DeliveryPartition,
-    start: u64,
-    end: u64,
-}
-
 impl Tail {
-    /// Takes the starts, then reads `claims`, and begins to follow: so many records back in each partition, in windows of so many bytes.
+    /// Takes the starts, then reads `claims`. It follows a partition once somebody holds it.
     ///
     /// # Errors
     /// The log does not answer, or its delivery topics are not there yet.
-    pub async fn begin(world: World, prime_records: u64, window_bytes: usize) -> Result<Self, TailError> {
-        let heard = world.clock.now().minus(HEARD_MARGIN);
+    pub async fn begin(world: World, config: &Config) -> Result<Self, TailError> {
         let log = DeliveryLog::read(&*world.journal, &world.names).await?;
-        let mut begins = Vec::new();
-        for partition in DeliveryPartition::all(log.partitions) {
-            begins.push(begin_at(&world, partition, prime_records).await?);
-        }
-        let starts: Vec<u64> = begins.iter().map(|begin| begin.start).collect();
+        let partitions: Vec<_> = DeliveryPartition::all(log.partitions).map(|partition| (partition, 0)).collect();
+        let begins = begin::near_end(&world, log.partitions, &partitions, config.prime_records).await?;
+        let starts: Vec<u64> = begins.iter().map(|begin| begin.at).collect();
+        let windows = Arc::new(Windows::new(log, &starts, config.window_bytes));
         let settings = FollowSettings { name: "edge".to_owned(), queue_bytes: QUEUE_BYTES };
-        let mut tail = Self {
+        let (back, kept) = (config.prime_records, config.interest_kept);
+        Ok(Self {
             follower: world.journal.follow(settings)?,
-            windows: Arc::new(Windows::new(log, &starts, heard, window_bytes)),
-            floors: HashMap::new(),
-            partitions: HashMap::new(),
-            unprimed: begins.iter().map(|begin| (begin.partition, begin.end)).collect(),
+            following: Following::new(world.clone(), windows.clone(), back, kept),
+            windows,
+            floors: begins.into_iter().filter_map(|begin| Some((begin.partition, begin.floors?))).collect(),
+            followed: HashMap::new(),
+            warming: HashMap::new(),
             world,
-        };
-        tail.follow_from(&begins).await?;
-        begins.iter().for_each(|begin| tail.prime(begin.partition));
-        Ok(tail)
+        })
     }
 
     /// The windows that it fills.
@@ -107,10 +111,10 @@ impl Tail {
         self.windows.clone()
     }
 
-    /// Whether every partition was read up to where it ended when the tail began.
+    /// Where streams say what they read.
     #[must_use]
-    pub fn primed(&self) -> bool {
-        self.unprimed.is_empty()
+    pub fn interest(&self) -> Arc<Interest> {
+        self.following.interest().clone()
     }
 
     /// Takes the next thing that the log says.
@@ -122,8 +126,12 @@ impl Tail {
     /// Dropping the future while it waits for the log loses nothing. Do not drop it once a partition is out of range.
     pub async fn step(&mut self, notes: &mut mpsc::Receiver<Note>) -> Result<(), TailError> {
         tokio::select! {
-            biased; // a topic that was made anew matters more than what else its old life says
+            biased; // a topic that was made anew matters more than what else its old life says; then those who wait for a partition
             Some(note) = notes.recv() => self.note(note).await,
+            turn = self.following.turn() => {
+                self.turn(turn);
+                Ok(())
+            }
             followed = self.follower.next() => self.take(followed).await,
         }
     }
@@ -132,9 +140,9 @@ impl Tail {
         match followed {
             Followed::Records { partition, records } => self.records(&partition, &records),
             Followed::End { partition, at } => {
-                if let Some(partition) = self.partitions.get(&partition).copied() {
+                if let Some(partition) = self.followed.get(&partition).copied() {
                     self.windows.change(partition, |window| window.confirm(at));
-                    self.prime(partition);
+                    self.warm(partition);
                 }
             }
             Followed::OutOfRange { partition, start, end } => return self.out_of_range(&partition, start, end).await,
@@ -144,7 +152,7 @@ impl Tail {
     }
 
     fn records(&mut self, partition: &TopicPartition, records: &[Record]) {
-        let Some(partition) = self.partitions.get(partition).copied() else { return };
+        let Some(partition) = self.followed.get(partition).copied() else { return };
         let (Some(floors), Some(last)) = (self.floors.get_mut(&partition), records.last()) else { return };
         let (mut entries, mut dropped, mut bad) = (Vec::new(), 0, 0);
         for record in records {
@@ -161,15 +169,59 @@ impl Tail {
         let keys: HashSet<_> = entries.iter().flat_map(|entry| entry.keys()).collect();
         self.windows.append(partition, entries, last.offset + 1, last.append_time);
         self.world.wakers.wake(&keys);
-        self.prime(partition);
+        self.warm(partition);
         metrics::tail_passed(dropped, bad);
         metrics::window_bytes(self.windows.bytes());
     }
 
-    fn prime(&mut self, partition: DeliveryPartition) {
-        let end = self.windows.read(partition, crate::window::Window::end).unwrap_or(0);
-        if self.unprimed.get(&partition).is_some_and(|primed_at| end >= *primed_at) {
-            self.unprimed.remove(&partition);
+    fn turn(&mut self, turn: Turn) {
+        match turn {
+            Turn::Follow { begins, waited } => {
+                let known = |begin: &Begin| self.windows.read(begin.partition, Window::incarnation);
+                let same_life: Vec<_> =
+                    begins.into_iter().filter(|begin| known(begin) == Some(begin.incarnation)).collect();
+                same_life.into_iter().for_each(|begin| self.follow(begin));
+                if waited >= WARM_WAIT {
+                    self.world.wakers.wake_all(); // of those who went on meanwhile, some may stand below a window now
+                }
+            }
+            Turn::Release(partitions) => partitions.into_iter().for_each(|partition| self.release(partition)),
+        }
+        metrics::partitions_followed(self.followed.len());
+    }
+
+    /// A window that is not read on from its end begins anew.
+    fn follow(&mut self, begin: Begin) {
+        let partition = begin.partition;
+        if let Some(floors) = begin.floors {
+            self.windows.restart(partition, begin.at, Life::Same);
+            self.floors.insert(partition, floors);
+        }
+        self.windows.change(partition, |window| window.follow(begin.asked));
+        self.warming.insert(partition, Warming { until: begin.until, heard: begin.asked.minus(HEARD_MARGIN) });
+        let log = self.world.names.delivery_partition(partition);
+        self.followed.insert(log.clone(), partition);
+        self.follower.assign(log, begin.at);
+        self.windows.phase_changed();
+        self.warm(partition);
+    }
+
+    fn release(&mut self, partition: DeliveryPartition) {
+        let log = self.world.names.delivery_partition(partition);
+        self.follower.release(&log);
+        self.followed.remove(&log);
+        self.warming.remove(&partition);
+        let heard = self.world.clock.now().minus(HEARD_MARGIN);
+        self.windows.change(partition, |window| window.chill(heard));
+    }
+
+    /// Says that a partition has come to where its log ended, once it has.
+    fn warm(&mut self, partition: DeliveryPartition) {
+        let Some(Warming { until, heard }) = self.warming.get(&partition).copied() else { return };
+        if self.windows.read(partition, |window| window.end() >= until) == Some(true) {
+            self.warming.remove(&partition);
+            self.windows.change(partition, |window| window.warm(heard));
+            self.windows.phase_changed();
         }
     }
 
@@ -183,8 +235,8 @@ impl Tail {
 
     /// Below the start: retention overtook the tail. Beyond the end: the log was cut there, or made anew.
     async fn out_of_range(&mut self, partition: &TopicPartition, start: u64, end: u64) -> Result<(), TailError> {
-        let Some(known) = self.partitions.get(partition).copied() else { return Ok(()) };
-        let next = self.windows.read(known, crate::window::Window::end).unwrap_or(0);
+        let Some(known) = self.followed.get(partition).copied() else { return Ok(()) };
+        let next = self.windows.read(known, Window::end).unwrap_or(0);
         tracing::warn!(%partition, next, start, end, "the edge's place is not in the log");
         let log = DeliveryLog::read(&*self.world.journal, &self.world.names).await?;
         if log.ids != self.windows.log().ids {
@@ -192,8 +244,9 @@ impl Tail {
         }
         let life = if next > end { Life::Another } else { Life::Same };
         self.restart(&[known], life).await?;
-        if life == Life::Another {
-            self.announce(log);
+        match life {
+            Life::Same => self.world.wakers.wake_all(),
+            Life::Another => self.announce(log),
         }
         Ok(())
     }
@@ -222,34 +275,25 @@ impl Tail {
         Ok(())
     }
 
+    /// From the start of the log, what is followed and what is not.
     async fn restart(&mut self, partitions: &[DeliveryPartition], life: Life) -> Result<(), TailError> {
-        let mut begins = Vec::new();
-        for partition in partitions {
-            begins.push(begin_at(&self.world, *partition, u64::MAX).await?);
+        let lives: Vec<_> = partitions.iter().map(|partition| (*partition, 0)).collect();
+        let begins = begin::near_end(&self.world, self.windows.partitions_per_lane(), &lives, u64::MAX).await?;
+        for begin in begins {
+            let partition = begin.partition;
+            self.windows.restart(partition, begin.at, life);
+            if self.followed.contains_key(&self.world.names.delivery_partition(partition)) {
+                self.follow(begin);
+            } else {
+                self.floors.extend(begin.floors.map(|floors| (partition, floors)));
+            }
         }
-        for begin in &begins {
-            self.windows.restart(begin.partition, begin.start, Timestamp::default(), life);
-        }
-        self.follow_from(&begins).await
+        Ok(())
     }
 
     fn announce(&self, log: DeliveryLog) {
         self.windows.changed(log);
         self.world.wakers.wake_all();
-    }
-
-    /// Starts are taken already; now `claims`, then the floors at the starts, then the records.
-    async fn follow_from(&mut self, begins: &[Begin]) -> Result<(), TailError> {
-        let World { journal, names, .. } = &self.world;
-        let claims = ClaimIndex::load(&**journal, names, self.windows.partitions_per_lane()).await?;
-        for begin in begins {
-            let floors = claims.floors_at(&**journal, begin.partition, begin.start).await?;
-            self.floors.insert(begin.partition, floors);
-            let log = names.delivery_partition(begin.partition);
-            self.partitions.insert(log.clone(), begin.partition);
-            self.follower.assign(log, begin.start);
-        }
-        Ok(())
     }
 }
 
@@ -258,9 +302,4 @@ impl Tail {
 pub enum Note {
     /// A delivery topic has another id.
     MadeAnew(DeliveryLog),
-}
-
-async fn begin_at(world: &World, partition: DeliveryPartition, back: u64) -> Result<Begin, JournalError> {
-    let marks = world.journal.watermarks(&world.names.delivery_partition(partition)).await?;
-    Ok(Begin { partition, start: marks.low.max(marks.high.saturating_sub(back)), end: marks.high })
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::metrics;
 use crate::readiness::furthest_behind;
 use crate::tail::{Note, World};
+use crate::window::Phase;
 use crate::windows::Windows;
 
 /// How often the topics' ids are read, and every partition's end.
@@ -54,7 +55,7 @@ async fn look_at_ids(world: &World, windows: &Windows, notes: &mpsc::Sender<Note
 /// Partitions whose log has grown past their windows: most of them will have caught up in a moment.
 async fn find_suspects(world: &World, windows: &Windows) -> Vec<(DeliveryPartition, u64)> {
     let mut suspects = Vec::new();
-    for partition in DeliveryPartition::all(windows.partitions_per_lane()) {
+    for partition in followed(windows) {
         match high(world, partition).await {
             Ok(high) => {
                 let end = windows.read(partition, crate::window::Window::end);
@@ -83,7 +84,7 @@ async fn confirm(world: &World, windows: &Windows) {
     let since = world.clock.now().minus(ENDS_EVERY);
     let mut doubted = Vec::new();
     windows.each(|partition, window| {
-        if !window.fresh() && window.consumed() < since {
+        if window.phase() != Phase::Cold && !window.fresh() && window.consumed() < since {
             doubted.push((partition, window.end()));
         }
     });
@@ -94,6 +95,16 @@ async fn confirm(world: &World, windows: &Windows) {
             Err(_) => return,
         }
     }
+}
+
+fn followed(windows: &Windows) -> Vec<DeliveryPartition> {
+    let mut followed = Vec::new();
+    windows.each(|partition, window| {
+        if window.phase() != Phase::Cold {
+            followed.push(partition);
+        }
+    });
+    followed
 }
 
 async fn high(world: &World, partition: DeliveryPartition) -> Result<u64, JournalError> {

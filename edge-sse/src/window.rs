@@ -20,10 +20,25 @@ pub struct Window {
     end: u64,
     consumed: Timestamp,
     fresh: bool,
+    phase: Phase,
     entries: VecDeque<Arc<Entry>>,
     first: u64,
     index: HashMap<Arc<str>, VecDeque<u64>>,
     bytes: usize,
+}
+
+/// Whether a partition is read now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nobody wants it: the log goes on behind `end`, and nobody reads it.
+    Cold,
+    /// It is read, and has not yet come to where the log ended when that began.
+    Warming {
+        /// When that was.
+        since: Timestamp,
+    },
+    /// It is read.
+    Warm,
 }
 
 /// What a reader looks for in a partition.
@@ -73,7 +88,7 @@ pub struct Taken {
 }
 
 impl Window {
-    /// An empty window that begins at `start`; everything older than `consumed` stands before it.
+    /// An empty window that begins at `start`, and that is not read yet; everything older than `consumed` stands before it.
     #[must_use]
     pub fn new(incarnation: u32, start: u64, consumed: Timestamp) -> Self {
         Self {
@@ -82,6 +97,7 @@ impl Window {
             end: start,
             consumed,
             fresh: false,
+            phase: Phase::Cold,
             entries: VecDeque::new(),
             first: 0,
             index: HashMap::new(),
@@ -117,6 +133,12 @@ impl Window {
     #[must_use]
     pub fn fresh(&self) -> bool {
         self.fresh
+    }
+
+    /// Whether it is read now.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
     }
 
     /// Memory that its entries are accounted for.
@@ -162,6 +184,23 @@ impl Window {
             self.consumed = self.consumed.max(heard);
         }
         self.fresh = false;
+    }
+
+    /// It is read from `end` on, since now.
+    pub fn follow(&mut self, now: Timestamp) {
+        self.phase = Phase::Warming { since: now };
+    }
+
+    /// It has come to where the log ended when following it began; what was appended before `heard` was read.
+    pub fn warm(&mut self, heard: Timestamp) {
+        self.consumed = self.consumed.max(heard);
+        self.phase = Phase::Warm;
+    }
+
+    /// It is read no further; until `heard` it was.
+    pub fn chill(&mut self, heard: Timestamp) {
+        self.doubt(heard);
+        self.phase = Phase::Cold;
     }
 
     /// Lets the oldest entry go, and says what memory that gave back.

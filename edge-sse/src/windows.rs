@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use journal::topics::DeliveryLog;
 use schemas::partition::DeliveryPartition;
 use schemas::time::Timestamp;
+use tokio::sync::watch;
 
 use crate::entry::Entry;
 use crate::window::Window;
@@ -23,21 +24,22 @@ pub struct Windows {
     bytes: AtomicUsize,
     changes: AtomicU64,
     retired: AtomicBool,
+    phases: watch::Sender<()>,
 }
 
 impl Windows {
-    /// Empty windows. `starts` has the first offset of each delivery partition, in the order of its index; everything older
-    /// than `consumed` stands before it.
+    /// Empty windows that are not read yet. `starts` has the first offset of each delivery partition, in the order of its index.
     #[must_use]
-    pub fn new(log: DeliveryLog, starts: &[u64], consumed: Timestamp, budget_bytes: usize) -> Self {
+    pub fn new(log: DeliveryLog, starts: &[u64], budget_bytes: usize) -> Self {
         Self {
             partitions_per_lane: log.partitions,
             log: RwLock::new(log),
-            windows: starts.iter().map(|start| RwLock::new(Window::new(0, *start, consumed))).collect(),
+            windows: starts.iter().map(|start| RwLock::new(Window::new(0, *start, Timestamp::default()))).collect(),
             budget_bytes,
             bytes: AtomicUsize::new(0),
             changes: AtomicU64::new(0),
             retired: AtomicBool::new(false),
+            phases: watch::Sender::new(()),
         }
     }
 
@@ -68,6 +70,17 @@ impl Windows {
     #[must_use]
     pub fn retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
+    }
+
+    /// Told whenever windows begin to be read, or have caught up since they are.
+    #[must_use]
+    pub fn phases(&self) -> watch::Receiver<()> {
+        self.phases.subscribe()
+    }
+
+    /// Tells that a window is read, or has caught up.
+    pub fn phase_changed(&self) {
+        self.phases.send_replace(());
     }
 
     /// Memory of all windows.
@@ -110,14 +123,14 @@ impl Windows {
     }
 
     /// Begins a partition anew at `start`: in another life of it, or in the same one where retention overtook the tail.
-    pub fn restart(&self, partition: DeliveryPartition, start: u64, consumed: Timestamp, life: Life) {
+    pub fn restart(&self, partition: DeliveryPartition, start: u64, life: Life) {
         if let Some(mut window) = self.lock_mut(partition) {
             self.bytes.fetch_sub(window.bytes(), Ordering::Relaxed);
             let incarnation = match life {
                 Life::Same => window.incarnation(),
                 Life::Another => window.incarnation().wrapping_add(1),
             };
-            *window = Window::new(incarnation, start, consumed);
+            *window = Window::new(incarnation, start, Timestamp::default());
         }
     }
 

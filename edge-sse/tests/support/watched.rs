@@ -1,27 +1,58 @@
-//! A log that counts what is read of it, and that can be made not to answer.
+//! A log that counts what is read of it, knows what is followed, and can be made not to answer, or not to be heard.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use journal::embedded::EmbeddedJournal;
 use journal::{
-    Appender, AppenderSettings, FollowSettings, Follower, GroupMember, GroupSettings, Journal, JournalError, ReadError,
-    ReadLimits, ReadPage, TopicDescription, TopicSpec, Watermarks,
+    Appender, AppenderSettings, FollowSettings, Followed, Follower, GroupMember, GroupSettings, Journal, JournalError,
+    ReadError, ReadLimits, ReadPage, TopicDescription, TopicSpec, Watermarks,
 };
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
+use tokio::sync::watch;
 
 #[derive(Debug)]
 pub struct Watched {
     log: Arc<EmbeddedJournal>,
     pages: AtomicUsize,
     down: AtomicBool,
+    heard: Arc<Heard>,
+}
+
+/// What its followers hear.
+#[derive(Debug)]
+struct Heard {
+    followed: Mutex<BTreeSet<TopicPartition>>,
+    deaf_to: watch::Sender<Option<TopicPartition>>,
+    late: Mutex<Duration>,
+}
+
+/// What comes of the partition that it is deaf to waits.
+#[derive(Debug)]
+struct Listening {
+    follower: Box<dyn Follower>,
+    heard: Arc<Heard>,
+    waiting: Vec<Followed>,
 }
 
 impl Watched {
     pub fn new(log: Arc<EmbeddedJournal>) -> Arc<Self> {
-        Arc::new(Self { log, pages: AtomicUsize::new(0), down: AtomicBool::new(false) })
+        let heard = Heard { followed: Mutex::default(), deaf_to: watch::Sender::new(None), late: Mutex::default() };
+        Arc::new(Self { log, pages: AtomicUsize::new(0), down: AtomicBool::new(false), heard: Arc::new(heard) })
+    }
+
+    /// The partitions that are followed.
+    pub fn followed(&self) -> BTreeSet<TopicPartition> {
+        self.heard.followed.lock().unwrap().clone()
+    }
+
+    /// From now on followers hear nothing of this partition; with none they hear all that they missed.
+    pub fn set_deaf_to(&self, partition: Option<TopicPartition>) {
+        self.heard.deaf_to.send_replace(partition);
     }
 
     /// How many pages of delivery partitions were read.
@@ -32,6 +63,11 @@ impl Watched {
     /// From now on questions and reads are not answered, or are again.
     pub fn set_down(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);
+    }
+
+    /// From now on followers hear everything so much later.
+    pub fn set_late(&self, late: Duration) {
+        *self.heard.late.lock().unwrap() = late;
     }
 
     fn answers(&self) -> Result<(), JournalError> {
@@ -79,9 +115,45 @@ impl Journal for Watched {
         self.log.read(partition, from, limits).await
     }
     fn follow(&self, settings: FollowSettings) -> Result<Box<dyn Follower>, JournalError> {
-        self.log.follow(settings)
+        let (follower, heard) = (self.log.follow(settings)?, self.heard.clone());
+        Ok(Box::new(Listening { follower, heard, waiting: Vec::new() }))
     }
     fn join(&self, settings: GroupSettings) -> Result<Box<dyn GroupMember>, JournalError> {
         self.log.join(settings)
+    }
+}
+
+#[async_trait]
+impl Follower for Listening {
+    fn assign(&mut self, partition: TopicPartition, from: u64) {
+        self.heard.followed.lock().unwrap().insert(partition.clone());
+        self.follower.assign(partition, from);
+    }
+    fn release(&mut self, partition: &TopicPartition) {
+        self.heard.followed.lock().unwrap().remove(partition);
+        self.follower.release(partition);
+    }
+    async fn next(&mut self) -> Followed {
+        let mut deaf_to = self.heard.deaf_to.subscribe();
+        let late = *self.heard.late.lock().unwrap();
+        tokio::time::sleep(late).await;
+        loop {
+            let deaf = deaf_to.borrow_and_update().clone();
+            if deaf.is_none() && !self.waiting.is_empty() {
+                return self.waiting.remove(0);
+            }
+            tokio::select! {
+                biased; // it is deaf at once
+                changed = deaf_to.changed() => changed.unwrap(),
+                followed = self.follower.next() => match &followed {
+                    Followed::Records { partition, .. } | Followed::End { partition, .. } if deaf.as_ref() == Some(partition) => {
+                        self.waiting.push(followed);
+                    }
+                    Followed::Records { .. } | Followed::End { .. } | Followed::OutOfRange { .. } | Followed::Trouble(_) => {
+                        return followed;
+                    }
+                },
+            }
+        }
     }
 }
