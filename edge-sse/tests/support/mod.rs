@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 pub mod client;
+pub mod cut;
 pub mod sample;
 pub mod watched;
 
@@ -86,9 +87,7 @@ impl World {
 
     /// Where a channel's events of a lane stand.
     pub fn partition(&self, channel: &str, lane: Lane) -> DeliveryPartition {
-        let channel = schemas::channel::Channel::parse(channel).unwrap();
-        let key = delivery_key(&Tenant::default_tenant(), &channel);
-        DeliveryPartition { lane, partition: partition_of_key(key.as_bytes(), PARTITIONS) }
+        partition(channel, lane)
     }
 
     /// Appends a delivery, and says where it stands.
@@ -140,11 +139,7 @@ impl World {
 
     /// An edge that has just been started.
     pub fn start_on(&self, journal: Arc<dyn Journal>, config: Config) -> Served {
-        let edge = self.edge_on(journal, config);
-        let shutdown = CancellationToken::new();
-        let (running, until) = (edge.clone(), shutdown.clone());
-        let task = tokio::spawn(async move { running.run(until).await });
-        Served { edge, shutdown, task }
+        Served::start(self.edge_on(journal, config))
     }
 
     pub fn edge(&self, config: Config) -> Edge {
@@ -153,15 +148,7 @@ impl World {
 
     fn edge_on(&self, journal: Arc<dyn Journal>, config: Config) -> Edge {
         let began = self.began;
-        let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/catalogue");
-        let dependencies = Dependencies {
-            journal,
-            names: self.names.clone(),
-            catalogues: Arc::new(Catalogues::load(&[CatalogueSource::Directory(catalogue)]).unwrap()),
-            verifier: Verifier::from_key(KEY).unwrap(),
-            clock: Clock::new(move || BASE.plus(began.elapsed())),
-        };
-        Edge::new(config, dependencies)
+        edge(journal, self.names.clone(), Clock::new(move || BASE.plus(began.elapsed())), config)
     }
 
     /// A token that lasts an hour.
@@ -182,7 +169,34 @@ impl World {
 
 pub type Headers = Vec<(String, Option<Bytes>)>;
 
+/// An edge with the catalogue of the tests.
+pub fn edge(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock, config: Config) -> Edge {
+    let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/catalogue");
+    let dependencies = Dependencies {
+        journal,
+        names,
+        catalogues: Arc::new(Catalogues::load(&[CatalogueSource::Directory(catalogue)]).unwrap()),
+        verifier: Verifier::from_key(KEY).unwrap(),
+        clock,
+    };
+    Edge::new(config, dependencies)
+}
+
+/// Where a channel's events of a lane stand.
+pub fn partition(channel: &str, lane: Lane) -> DeliveryPartition {
+    let channel = schemas::channel::Channel::parse(channel).unwrap();
+    let key = delivery_key(&Tenant::default_tenant(), &channel);
+    DeliveryPartition { lane, partition: partition_of_key(key.as_bytes(), PARTITIONS) }
+}
+
 impl Served {
+    pub fn start(edge: Edge) -> Self {
+        let shutdown = CancellationToken::new();
+        let (running, until) = (edge.clone(), shutdown.clone());
+        let task = tokio::spawn(async move { running.run(until).await });
+        Self { edge, shutdown, task }
+    }
+
     pub async fn ready(&self) {
         while !self.edge.readiness().ready() {
             tokio::time::advance(Duration::from_millis(10)).await;
