@@ -11,6 +11,7 @@ pub mod small_registry;
 pub mod collector;
 pub mod kafka;
 pub mod records;
+pub mod certificate;
 pub mod client;
 pub mod stream;
 pub mod reader;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
+use reqwest::{StatusCode, Version};
 use serde_json::Value;
 
 /// How long an answer's head may take.
@@ -54,6 +54,8 @@ pub struct NoStream {
 pub struct Stream {
     /// The answer's headers.
     pub headers: HeaderMap,
+    /// The version of HTTP that was spoken.
+    pub version: Version,
     body: BoxStream<'static, reqwest::Result<Bytes>>,
     buffer: BytesMut,
     block: Block,
@@ -90,16 +92,24 @@ impl Stream {
     /// # Errors
     /// Nobody answers, or the answer is not 200.
     pub async fn open(url: &str, token: Option<&str>, last_event_id: Option<&str>) -> Result<Self, NoStream> {
-        let nobody = |error: reqwest::Error| NoStream { status: None, text: error.to_string() };
         // A client of its own: a connection of its own, as every EventSource has.
         let client = reqwest::Client::builder().no_proxy().build().map_err(nobody)?;
-        let mut request = client.get(url).header("accept", "text/event-stream");
+        let mut request = client.get(url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
+        Self::of(request).await
+    }
+
+    /// Opens a stream with any client.
+    ///
+    /// # Errors
+    /// Nobody answers, or the answer is not 200.
+    pub async fn of(request: reqwest::RequestBuilder) -> Result<Self, NoStream> {
+        let request = request.header("accept", "text/event-stream");
         let answer = tokio::time::timeout(HEAD_LIMIT, request.send())
             .await
             .map_err(|_| NoStream { status: None, text: format!("no head within {HEAD_LIMIT:?}") })?
@@ -109,6 +119,7 @@ impl Stream {
         }
         Ok(Self {
             headers: answer.headers().clone(),
+            version: answer.version(),
             body: answer.bytes_stream().boxed(),
             buffer: BytesMut::new(),
             block: Block::default(),
@@ -180,6 +191,10 @@ impl Stream {
             }
         }
     }
+}
+
+fn nobody(error: reqwest::Error) -> NoStream {
+    NoStream { status: None, text: error.to_string() }
 }
 
 impl Block {

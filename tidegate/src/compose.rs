@@ -19,6 +19,8 @@ use crate::doors::{self, Ask};
 use crate::failure::Failure;
 use crate::flags::ServeFlags;
 use crate::log::{self, Log};
+use crate::listen::Listener;
+use crate::listen::tls::{Files, Tls};
 use crate::machine::MachineSource;
 use crate::supervise::{Services, Signals};
 use crate::telemetry::{self, Telemetry};
@@ -76,7 +78,8 @@ async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), F
     let signals = Signals::listen().map_err(Failure::of)?;
     let key = key::read_or_make(config.key.as_deref(), &config.data)?;
     let verifier = Verifier::from_key(&key).map_err(Failure::of)?;
-    let (listener, address) = listen::bind(config.listen)
+    let tls = tls(&config)?;
+    let (socket, address) = listen::bind(config.listen)
         .await
         .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
     let log = log::open(&config)?;
@@ -88,17 +91,13 @@ async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), F
 
     let shutdown = CancellationToken::new();
     let mut services = Services::new(shutdown.clone());
-    let (http, stall) = (world.config.http.clone(), world.config.edge.stall);
-    let http = listen::serve(listener, routes, http, stall, shutdown.clone());
-    services.start("listener", async {
-        http.await;
-        Ok::<_, Failure>(())
-    });
-    let upkeep = telemetry::metrics_upkeep(metrics, shutdown.clone());
-    services.start("metrics", async {
-        upkeep.await;
-        Ok::<_, Failure>(())
-    });
+    if let Some(tls) = tls.clone() {
+        services.start("certificate", unfailing(tls.reload(shutdown.clone())));
+    }
+    let (config, stall) = (world.config.http.clone(), world.config.edge.stall);
+    let listener = Listener { socket, tls, routes, config, stall };
+    services.start("listener", unfailing(listener.run(shutdown.clone())));
+    services.start("metrics", unfailing(telemetry::metrics_upkeep(metrics, shutdown.clone())));
     welcome(address, role, &world.config)?;
     let within = world.config.http.drain_wait + STOP_MARGIN;
     services.start("process", roles.run(world, bring_up, shutdown));
@@ -190,6 +189,18 @@ impl Roles {
     }
 }
 
+/// A service that ends in no error.
+async fn unfailing(service: impl Future<Output = ()>) -> Result<(), Failure> {
+    service.await;
+    Ok(())
+}
+
+/// The certificate of the config, where there is one.
+fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
+    let files = config.tls_cert.clone().zip(config.tls_key.clone()).map(|(cert, key)| Files { cert, key });
+    files.map(Tls::load).transpose().map_err(|error| Failure::Usage(vec![format!("TLS: {error}")]))
+}
+
 /// An origin that may publish may read, too.
 fn edge_config(config: &Config) -> edge_sse::Config {
     let mut edge = config.edge.clone();
@@ -207,12 +218,13 @@ fn ended<E: std::fmt::Display>(role: &str, result: Result<(), E>, stop: &Cancell
 
 /// The first line is for programs, the others for people.
 fn welcome(address: SocketAddr, role: Role, config: &Config) -> Result<(), Failure> {
-    say(&format!("listening on http://{address}"))?;
+    let base = format!("{}://{address}", if config.tls_cert.is_some() { "https" } else { "http" });
+    say(&format!("listening on {base}"))?;
     if role != Role::Up {
         return Ok(());
     }
     let channel = if config.catalogue.iter().any(|name| name == "machine") { "machine:*" } else { "<channel>" };
-    say(&format!("  the page     http://{address}/"))?;
-    say(&format!("  a stream     curl -N 'http://{address}/v1/stream?channel={channel}'"))?;
+    say(&format!("  the page     {base}/"))?;
+    say(&format!("  a stream     curl -N '{base}/v1/stream?channel={channel}'"))?;
     say(&format!("  a token      tidegate token --sub me --role publisher --data {}", config.data.display()))
 }

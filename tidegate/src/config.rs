@@ -53,6 +53,10 @@ pub(crate) struct Config {
     pub(crate) origin: Vec<String>,
     /// The key of tokens; none means `token.key` under `data`, made on first use.
     pub(crate) key: Option<PathBuf>,
+    /// The certificate chain (PEM) that the listener serves TLS with; none means plain HTTP. Needs `tls_key`.
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    pub(crate) tls_key: Option<PathBuf>,
     /// Whether `up` publishes this machine's own figures, where the catalogue machine is loaded.
     pub(crate) machine: bool,
     /// What is logged: an `EnvFilter`.
@@ -106,7 +110,9 @@ pub(crate) enum LogFormat {
 pub(crate) struct HttpConfig {
     /// Connections at one time; one more waits in the system's backlog.
     pub(crate) connections_max: usize,
-    /// How long a request's head may take; then the connection is closed.
+    /// Connections of one address (of a /64, over IPv6) at one time; one more is closed unanswered. 0 means no limit.
+    pub(crate) connections_per_ip: usize,
+    /// How long a TLS handshake may take, and then a request's head; then the connection is closed.
     #[serde(rename = "header_wait_ms", with = "list::millis")]
     pub(crate) header_wait: Duration,
     /// Bytes of a request's head; more is 431.
@@ -139,6 +145,8 @@ impl Default for Config {
             registry: None,
             origin: Vec::new(),
             key: None,
+            tls_cert: None,
+            tls_key: None,
             machine: true,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -168,6 +176,7 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             connections_max: 16_384,
+            connections_per_ip: 0,
             header_wait: Duration::from_secs(10),
             header_bytes_max: 32 * 1024,
             drain_wait: Duration::from_secs(25),
@@ -248,6 +257,9 @@ impl Config {
             (Some(_), None) => lines.push("kafka: needs a registry, too (--registry URL)".to_owned()),
             (None, Some(_)) => lines.push("registry: is used with kafka only (--kafka HOSTS)".to_owned()),
             (Some(_), Some(_)) | (None, None) => {}
+        }
+        if self.tls_cert.is_some() != self.tls_key.is_some() {
+            lines.push("tls_cert and tls_key: one needs the other (--tls-cert FILE --tls-key FILE)".to_owned());
         }
         for (key, url) in [("registry", &self.registry), ("otlp_endpoint", &self.otlp_endpoint)] {
             if url.as_deref().is_some_and(|url| !is_http_url(url)) {

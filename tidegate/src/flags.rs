@@ -45,6 +45,12 @@ pub(crate) struct ServeFlags {
     /// The key of tokens: a PEM is RS256, anything else an HS256 secret [default: token.key under --data]
     #[arg(long, value_name = "FILE")]
     key: Option<String>,
+    /// A certificate chain, PEM: serve TLS, and take it anew when the file changes [needs --tls-key]
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// The certificate's private key, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
     /// What to log, e.g. info or router=debug,info [default: $RUST_LOG, else info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::listen;
+use crate::listen::{self, Listener};
 use crate::log::Log;
 
 /// How long a reader waits for the edge to have read the log's bounds; then it asks anyway and is told why not.
@@ -34,9 +34,10 @@ pub(crate) async fn beside<F: Future<Output = Result<(), Failure>>>(
     let stall = config.edge.stall;
     let edge = Edge::new(config.edge, Dependencies { journal, names, catalogues, verifier, clock: Clock::system() });
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let (listener, address) = listen::bind(anywhere).await.map_err(Failure::of)?;
+    let (socket, address) = listen::bind(anywhere).await.map_err(Failure::of)?;
     let stop = CancellationToken::new();
-    let serving = listen::serve(listener, edge.routes(), config.http, stall, stop.clone());
+    let listener = Listener { socket, tls: None, routes: edge.routes(), config: config.http, stall };
+    let serving = listener.run(stop.clone());
     // Whichever ends first ends all: the reader's connection needs no goodbye.
     tokio::select! {
         ended = async {
