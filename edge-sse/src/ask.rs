@@ -53,11 +53,17 @@ impl Ask {
     /// # Errors
     /// What is wrong with it; always a status of 400.
     pub fn parse(uri: &Uri, headers: &HeaderMap) -> Result<Self, Refusal> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|error| Refusal::new(Slug::BadRequest, format!("the query cannot be read: {error}")))?;
+        Self::of(pairs(uri)?, headers, "")
+    }
+
+    /// Parses the query's pairs that are of every door; `further` has the names that this door takes beside them, for words only.
+    ///
+    /// # Errors
+    /// What is wrong with it; always a status of 400.
+    pub fn of(pairs: Vec<(String, String)>, headers: &HeaderMap, further: &str) -> Result<Self, Refusal> {
         let mut query = Parameters::default();
         for (name, value) in pairs {
-            query.take(&name, value)?;
+            query.take(&name, value, further)?;
         }
         if query.channels.is_empty() {
             return Err(Refusal::new(Slug::BadChannel, "name at least one channel: ?channel=<kind>:<id>"));
@@ -74,6 +80,16 @@ impl Ask {
     }
 }
 
+/// The query's pairs, in their order.
+///
+/// # Errors
+/// It cannot be read.
+pub fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
+    let Query(pairs) = Query::try_from_uri(uri)
+        .map_err(|error| Refusal::new(Slug::BadRequest, format!("the query cannot be read: {error}")))?;
+    Ok(pairs)
+}
+
 /// The query, name by name.
 #[derive(Debug, Default)]
 struct Parameters {
@@ -85,7 +101,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn take(&mut self, name: &str, value: String) -> Result<(), Refusal> {
+    fn take(&mut self, name: &str, value: String, further: &str) -> Result<(), Refusal> {
         // What is no UTF-8 has become U+FFFD here, which nobody writes by intention.
         if value.contains('\u{fffd}') {
             return Err(Refusal::new(Slug::BadRequest, format!("{name} is not UTF-8")));
@@ -100,7 +116,8 @@ impl Parameters {
             "since" => self.since = Some(Start::Since(since(&value)?)),
             "rewind" => self.rewind = Some(rewind(&value)?),
             other => {
-                let detail = format!("{:?} is unknown; known are {KNOWN}", other.chars().take(64).collect::<String>());
+                let shown: String = other.chars().take(64).collect();
+                let detail = format!("{shown:?} is unknown; known are {KNOWN}{further}");
                 return Err(Refusal::new(Slug::UnknownParameter, detail));
             }
         }
@@ -148,20 +165,27 @@ fn rewind(value: &str) -> Result<Start, Refusal> {
     };
     let digits = value.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = value.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    let millis = match unit {
-        "" => {
-            let events = u32::try_from(number).ok().filter(|events| *events <= REWIND_EVENTS).ok_or_else(bad)?;
-            return Ok(Start::RewindEvents(events));
-        }
-        "ms" => Some(number),
-        "s" => number.checked_mul(1_000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        "d" => number.checked_mul(86_400_000),
-        _ => None,
+    if unit.is_empty() {
+        let events = number.parse().ok().filter(|events| *events <= REWIND_EVENTS).ok_or_else(bad)?;
+        return Ok(Start::RewindEvents(events));
+    }
+    duration(value).map(Start::RewindTime).ok_or_else(bad)
+}
+
+/// A duration as people write it: `500ms`, `30s`, `5m`, `2h`, `1d`.
+#[must_use]
+pub fn duration(value: &str) -> Option<Duration> {
+    let (number, unit) = value.split_at(value.bytes().take_while(u8::is_ascii_digit).count());
+    let number: u64 = number.parse().ok()?;
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
     };
-    millis.map(|millis| Start::RewindTime(Duration::from_millis(millis))).ok_or_else(bad)
+    number.checked_mul(factor).map(Duration::from_millis)
 }
 
 #[cfg(test)]

@@ -8,6 +8,10 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 /// How long a browser may remember the answer to a preflight.
 const PREFLIGHT_KEPT: Duration = Duration::from_secs(3_600);
 
+/// What a reader's request may carry.
+const HEADERS: [HeaderName; 3] =
+    [header::AUTHORIZATION, header::CACHE_CONTROL, HeaderName::from_static("last-event-id")];
+
 /// Answers preflights, without a token, and names the origin of those who may read.
 pub fn layer(origins: &[String]) -> CorsLayer {
     let origins = origins.to_vec();
@@ -19,8 +23,14 @@ pub fn layer(origins: &[String]) -> CorsLayer {
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_credentials(true)
         .allow_methods([Method::GET])
-        .allow_headers([header::AUTHORIZATION, header::CACHE_CONTROL, HeaderName::from_static("last-event-id")])
+        .allow_headers(HEADERS)
         .max_age(PREFLIGHT_KEPT)
+}
+
+/// The same where a request may have a body with parameters.
+pub fn with_bodies(origins: &[String]) -> CorsLayer {
+    let headers = HEADERS.into_iter().chain([header::CONTENT_TYPE]);
+    layer(origins).allow_methods([Method::GET, Method::POST]).allow_headers(headers.collect::<Vec<_>>())
 }
 
 fn is_own(origin: &str, request: &request::Parts) -> bool {

@@ -5,39 +5,43 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use policy::Claims;
 use schemas::problem::Slug;
 
-use crate::access::Access;
+use crate::arrival::{Arrival, arrive, claims};
 use crate::ask::Ask;
 use crate::edge::Shared;
 use crate::notice::ByeReason;
-use crate::reader::Reader;
-use crate::refusal::Refusal;
-use crate::rewind::Rewind;
-use crate::start::{Started, Starting};
+use crate::refusal::{Refusal, problem};
 use crate::stream::{Parts, Stream, bye};
 use crate::subscription::Subscription;
-use crate::{cors, metrics, page};
-
-/// How long a start may be looked for.
-const START_LIMIT: Duration = Duration::from_secs(15);
+use crate::{cors, page, realtime};
 
 /// The edge's routes.
 pub fn routes(shared: Arc<Shared>) -> Router {
     let streams = Router::new()
         .route("/v1/stream", get(stream).head(not_allowed).fallback(not_allowed))
         .layer(cors::layer(&shared.config.origins))
+        .merge(by_first_name(&shared.config.origins))
         .with_state(shared);
     streams.merge(page::routes())
+}
+
+/// The same under the first specification's name, where a POST may say what it wants in its body.
+fn by_first_name(origins: &[String]) -> Router<Arc<Shared>> {
+    let methods = get(stream).post(stream).head(not_allowed).fallback(not_allowed);
+    Router::new()
+        .route(realtime::SUBSCRIBE, methods)
+        .layer(from_fn(realtime::by_body))
+        .layer(cors::with_bodies(origins))
 }
 
 async fn not_allowed() -> Response {
@@ -63,72 +67,16 @@ async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap) -> Result<Re
     })
 }
 
-fn claims(shared: &Shared, headers: &HeaderMap) -> Result<Claims, Refusal> {
-    let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    shared
-        .verifier
-        .bearer(authorization, shared.clock.now())
-        .map_err(|error| Refusal::new(Slug::Unauthorized, error.to_string()))
-}
-
 async fn begin(
     shared: &Arc<Shared>,
     ask: &Ask,
     claims: &Claims,
     subscription: &Subscription,
 ) -> Result<Stream, ByeReason> {
-    if shared.drain.is_cancelled() {
-        return Err(ByeReason::NotReady);
-    }
-    let session = shared.session().ok_or(ByeReason::NotReady)?;
-    let admitted = shared.admission.admit(claims).ok_or(ByeReason::Limit)?;
-    let reader = Reader::new(claims, shared.catalogues.labels_of(claims));
-    let sleeper = shared.wakers.register(subscription.keys(&reader.tenant));
-    let now = shared.clock.now();
-    let places = subscription.places(&reader.tenant, session.windows.partitions_per_lane());
-    let starting = Starting {
-        windows: &session.windows,
-        interest: &session.interest,
-        bounds: &session.bounds,
-        rewind: Rewind {
-            windows: &session.windows,
-            bounds: &session.bounds,
-            catch_up: &session.catch_up,
-            subscription,
-            reader: &reader,
-            now,
-        },
-        places,
-        now,
-    };
-    let started = start(&starting, ask).await.ok_or(ByeReason::NotReady)?;
-    drop(starting);
-    Ok(Stream::new(Parts {
-        access: Access::begin(admitted, subscription.granted.len(), now),
-        expires_at: claims.exp,
-        shared: shared.clone(),
-        session,
-        reader,
-        ask,
-        subscription,
-        started,
-        sleeper,
-    }))
-}
-
-/// None where the log does not answer: the client comes again.
-async fn start(starting: &Starting<'_>, ask: &Ask) -> Option<Started> {
-    match tokio::time::timeout(START_LIMIT, starting.find(&ask.start)).await {
-        Ok(Ok(started)) => Some(started),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "a stream's start cannot be found now");
-            None
-        }
-        Err(_) => {
-            tracing::warn!("a stream's start takes too long to find");
-            None
-        }
-    }
+    let Arrival { session, reader, expires_at, started, sleeper, access } =
+        arrive(shared, &ask.start, claims, subscription).await?;
+    let shared = shared.clone();
+    Ok(Stream::new(Parts { shared, session, reader, expires_at, ask, subscription, started, sleeper, access }))
 }
 
 fn body(mut stream: Stream) -> impl futures::Stream<Item = Result<bytes::Bytes, Infallible>> {
@@ -147,18 +95,4 @@ fn event_stream(body: Body) -> Response {
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     (StatusCode::OK, headers, body).into_response()
-}
-
-fn problem(refusal: &Refusal) -> Response {
-    let problem = refusal.problem();
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    metrics::refused(status);
-    let mut answer = (status, Json(&problem)).into_response();
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
-    answer
 }

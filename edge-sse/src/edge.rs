@@ -20,7 +20,7 @@ use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
 use crate::wake::Wakers;
 use crate::windows::Windows;
-use crate::{door, metrics, readiness};
+use crate::{door, history, metrics, readiness};
 
 /// After the tail could not begin, or ended, it is begun again after so long.
 const TAIL_RETRY: Duration = Duration::from_millis(500);
@@ -130,9 +130,15 @@ impl Edge {
         }
     }
 
-    /// `GET /v1/stream`, and the page at `/`.
+    /// `GET /v1/stream`, also under its first name, and the page at `/`.
     pub fn routes(&self) -> Router {
         door::routes(self.shared.clone())
+    }
+
+    /// `GET /v1/events`: history and long-poll. Apart from the other routes, because `POST` on the same path may belong to another role of
+    /// the process; who serves it says which origins may read.
+    pub fn history(&self) -> Router {
+        history::routes(self.shared.clone())
     }
 
     /// Whether streams are served, and if not, why: the delivery log, and how far the edge is behind on it.

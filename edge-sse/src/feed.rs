@@ -100,6 +100,12 @@ impl Feed {
         self.behind.iter().flat_map(|behind| &behind.resting).map(|(_, until)| *until).min()
     }
 
+    /// The page that it waits for.
+    #[must_use]
+    pub fn ticket(&self) -> Option<&PageTicket> {
+        self.behind.as_ref()?.ticket.as_ref().map(|(_, ticket)| ticket)
+    }
+
     /// Returns once the page that it waits for is there; never where it waits for none.
     ///
     /// # Cancel safety

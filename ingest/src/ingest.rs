@@ -25,6 +25,8 @@ use crate::outbox::Outbox;
 use crate::problem::respond;
 use crate::registered::Registered;
 
+/// What the first specification calls `/v1/events`.
+const FIRST_NAME: &str = "/api/v1/realtime/events";
 /// How long a shutdown waits for what was handed to the log.
 const FLUSH_WAIT: Duration = Duration::from_secs(5);
 
@@ -64,9 +66,10 @@ impl Ingest {
         Self { intake: Arc::new(intake), health: Arc::new(Health::new()), journal, registry, names }
     }
 
-    /// `POST /v1/events`. Other methods and paths are the caller's.
+    /// `POST /v1/events`, also under its first name. Other methods and paths are the caller's.
     pub fn routes(&self) -> Router {
-        Router::new().route("/v1/events", post(post_events)).with_state(self.intake.clone())
+        let events = || post(post_events);
+        Router::new().route("/v1/events", events()).route(FIRST_NAME, events()).with_state(self.intake.clone())
     }
 
     /// Whether log and registry answered lately, and every schema is registered.

@@ -38,7 +38,6 @@ impl Certificate {
     ///
     /// # Panics
     /// It is no certificate.
-    #[must_use]
     pub fn client(&self) -> reqwest::ClientBuilder {
         let root = reqwest::Certificate::from_pem(self.cert.as_bytes()).expect("a certificate");
         reqwest::Client::builder().no_proxy().tls_certs_only([root])

@@ -18,9 +18,9 @@ use crate::config::{Config, Role};
 use crate::doors::{self, Ask};
 use crate::failure::Failure;
 use crate::flags::ServeFlags;
-use crate::log::{self, Log};
 use crate::listen::Listener;
 use crate::listen::tls::{Files, Tls};
+use crate::log::{self, Log};
 use crate::machine::MachineSource;
 use crate::supervise::{Services, Signals};
 use crate::telemetry::{self, Telemetry};
@@ -134,10 +134,13 @@ impl Roles {
         Self { ingest, router, edge, machine }
     }
 
+    /// Publishing and history share their paths: each process serves what it has, and says so where it has not.
     fn routes(&self, config: &Config) -> Router {
-        let ingest = self.ingest.as_ref().map(|ingest| ingest.routes().layer(cors::layer(&config.origin)));
-        let edge = self.edge.as_ref().map(Edge::routes);
-        ingest.into_iter().chain(edge).fold(Router::new(), Router::merge)
+        let publishing = self.ingest.as_ref().map(Ingest::routes);
+        let history = self.edge.as_ref().map(Edge::history);
+        let events = publishing.into_iter().chain(history).fold(Router::new(), Router::merge);
+        let events = events.method_not_allowed_fallback(doors::method_not_allowed).layer(cors::layer(&config.origin));
+        self.edge.as_ref().map(Edge::routes).into_iter().fold(events, Router::merge)
     }
 
     fn parts(&self, bring_up: &BringUp) -> Vec<Ask> {

@@ -1,16 +1,17 @@
-//! Which pages of other origins may publish from a browser: our own origin, loopback, and those of `--origin`.
+//! Which pages of other origins may publish and read events from a browser: our own origin, loopback, and those of `--origin`.
 //! Source: WHATWG Fetch, section 3.2 (CORS protocol).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method};
 use reqwest::Url;
 use reqwest::header::HeaderMap;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ATTRIBUTES: [&str; 11] = [
     "ce-specversion",
     "ce-id",
@@ -25,15 +26,18 @@ const ATTRIBUTES: [&str; 11] = [
     "traceparent",
 ];
 
-/// The layer for `POST /v1/events`. A preflight needs no token.
+/// The layer for `/v1/events`. A preflight needs no token.
 pub(crate) fn layer(origins: &[String]) -> CorsLayer {
     let allowed: Arc<[String]> = origins.into();
-    let headers = [AUTHORIZATION, CONTENT_TYPE].into_iter().chain(ATTRIBUTES.map(HeaderName::from_static));
+    let headers = [AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LAST_EVENT_ID]
+        .into_iter()
+        .chain(ATTRIBUTES.map(HeaderName::from_static));
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin: &HeaderValue, head: &Parts| {
             origin.to_str().is_ok_and(|origin| allows(&allowed, origin, &head.headers))
         }))
-        .allow_methods([Method::POST])
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST])
         .allow_headers(AllowHeaders::list(headers))
         .expose_headers([RETRY_AFTER])
 }

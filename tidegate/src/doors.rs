@@ -62,7 +62,8 @@ async fn not_found(uri: Uri) -> Response {
     ingest::respond(&Slug::NotFound.problem(format!("{path} is not served by this process")))
 }
 
-async fn method_not_allowed(method: Method) -> Response {
+/// The answer to a method that a path does not have.
+pub(crate) async fn method_not_allowed(method: Method) -> Response {
     ingest::respond(&Slug::MethodNotAllowed.problem(format!("{method} is not served here")))
 }
 

@@ -1,0 +1,113 @@
+//! A reader's arrival, the same at every door: whose token it is, whether there is room, and where the reader starts.
+//!
+//! In: claims, a subscription and a start. Out: everything that a door needs to give events, or the reason why it cannot now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, header};
+use policy::Claims;
+use schemas::problem::Slug;
+use schemas::time::Timestamp;
+
+use crate::access::Access;
+use crate::ask::Start;
+use crate::edge::{Session, Shared};
+use crate::notice::ByeReason;
+use crate::reader::Reader;
+use crate::refusal::Refusal;
+use crate::rewind::Rewind;
+use crate::start::{Started, Starting};
+use crate::subscription::Subscription;
+use crate::wake::Sleeper;
+
+/// How long a start may be looked for.
+const START_LIMIT: Duration = Duration::from_secs(15);
+
+/// A reader who has arrived.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The windows and what reads below them.
+    pub session: Arc<Session>,
+    /// Who reads.
+    pub reader: Reader,
+    /// When their token ends.
+    pub expires_at: Option<Timestamp>,
+    /// Where they start.
+    pub started: Started,
+    /// Registered before the start was taken.
+    pub sleeper: Sleeper,
+    /// The count that they are in.
+    pub access: Access,
+}
+
+/// The claims of a request's token; the anonymous ones where it has none.
+///
+/// # Errors
+/// The token is not valid.
+pub fn claims(shared: &Shared, headers: &HeaderMap) -> Result<Claims, Refusal> {
+    let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    shared
+        .verifier
+        .bearer(authorization, shared.clock.now())
+        .map_err(|error| Refusal::new(Slug::Unauthorized, error.to_string()))
+}
+
+/// Lets a reader in and finds their start.
+///
+/// # Errors
+/// The edge is not ready, or over a limit: the client comes again.
+pub async fn arrive(
+    shared: &Arc<Shared>,
+    start: &Start,
+    claims: &Claims,
+    subscription: &Subscription,
+) -> Result<Arrival, ByeReason> {
+    if shared.drain.is_cancelled() {
+        return Err(ByeReason::NotReady);
+    }
+    let session = shared.session().ok_or(ByeReason::NotReady)?;
+    let admitted = shared.admission.admit(claims).ok_or(ByeReason::Limit)?;
+    let reader = Reader::new(claims, shared.catalogues.labels_of(claims));
+    let sleeper = shared.wakers.register(subscription.keys(&reader.tenant));
+    let now = shared.clock.now();
+    let started = find(&session, start, &reader, subscription, now).await.ok_or(ByeReason::NotReady)?;
+    let access = Access::begin(admitted, subscription.granted.len(), now);
+    Ok(Arrival { session, reader, expires_at: claims.exp, started, sleeper, access })
+}
+
+/// The start of a subscription. None where the log does not answer: the client comes again.
+pub async fn find(
+    session: &Session,
+    start: &Start,
+    reader: &Reader,
+    subscription: &Subscription,
+    now: Timestamp,
+) -> Option<Started> {
+    let starting = Starting {
+        windows: &session.windows,
+        interest: &session.interest,
+        bounds: &session.bounds,
+        rewind: Rewind {
+            windows: &session.windows,
+            bounds: &session.bounds,
+            catch_up: &session.catch_up,
+            subscription,
+            reader,
+            now,
+        },
+        places: subscription.places(&reader.tenant, session.windows.partitions_per_lane()),
+        now,
+    };
+    match tokio::time::timeout(START_LIMIT, starting.find(start)).await {
+        Ok(Ok(started)) => Some(started),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a start cannot be found now");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("a start takes too long to find");
+            None
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! History and long-poll: `GET /v1/events`, a page of JSON or lines of it, from the same positions as every door.
+//!
+//! In: requests. Out: what stands behind a position, at once or as soon as there is something. This is no stream that a browser opens
+//! again by itself: who cannot be served now is told so with a status and `Retry-After`.
+
+mod ask;
+mod text;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Uri, header};
+use schemas::problem::Slug;
+use tokio::time::Instant;
+
+use crate::arrival::{arrive, claims};
+use crate::cursor::Sink;
+use crate::edge::Shared;
+use crate::gap::Gap;
+use crate::notice::ByeReason;
+use crate::reading::{Gathered, Reading};
+use crate::realtime;
+use crate::refusal::{Refusal, problem};
+use crate::subscription::{Refused, Subscription};
+use ask::{Form, HistoryAsk};
+use text::Text;
+
+/// `GET /v1/events`, also under its first name. `POST` on the same paths belongs to others.
+pub fn routes(shared: Arc<Shared>) -> Router {
+    Router::new().route("/v1/events", get(events)).route(realtime::EVENTS, get(events)).with_state(shared)
+}
+
+async fn events(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Response {
+    match answer(&shared, &uri, &headers).await {
+        Ok(answer) => answer,
+        Err(refusal) => problem(&refusal),
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let asked = HistoryAsk::parse(uri, headers)?;
+    let claims = claims(shared, headers)?;
+    let subscription = Subscription::decide(&shared.catalogues, &claims, &asked.ask.channels)?;
+    let arrival = arrive(shared, &asked.ask.start, &claims, &subscription).await;
+    let (reading, gaps) = Reading::begin(shared, arrival.map_err(|reason| not_now(shared, reason))?);
+    let refused = subscription.refused;
+    match asked.form {
+        Form::Page => page(shared, reading, &asked, &gaps, &refused).await,
+        Form::Lines => {
+            let lines = Body::from_stream(lines(reading, asked, gaps, refused));
+            Ok(respond("application/x-ndjson", "no-store, no-transform", lines))
+        }
+    }
+}
+
+async fn page(
+    shared: &Shared,
+    mut reading: Reading,
+    asked: &HistoryAsk,
+    gaps: &[Gap],
+    refused: &[Refused],
+) -> Result<Response, Refusal> {
+    let mut text = Text::new(Form::Page, asked.page_limit());
+    gaps.iter().for_each(|gap| text.gap(gap, reading.position()));
+    match reading.gather(&mut text, Instant::now() + asked.wait).await {
+        Gathered::Stuck => return Err(not_now(shared, ByeReason::NotReady)),
+        // Who must go takes along what there is, and asks again with the position.
+        Gathered::Something | Gathered::Nothing | Gathered::Ends(_) => {}
+    }
+    let tally = std::mem::take(&mut text.tally);
+    let body = text.page(reading.position(), refused);
+    reading.handed_over(body.len(), &tally);
+    Ok(respond("application/json", "no-store", Body::from(body)))
+}
+
+/// Lines until there was nothing for `wait`, or the limit is reached.
+fn lines(
+    mut reading: Reading,
+    asked: HistoryAsk,
+    gaps: Vec<Gap>,
+    refused: Vec<Refused>,
+) -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
+    async_stream::stream! {
+        let mut left = asked.limit.unwrap_or(usize::MAX);
+        let mut text = Text::new(Form::Lines, left);
+        if !refused.is_empty() {
+            text.refused(&refused, reading.position());
+        }
+        gaps.iter().for_each(|gap| text.gap(gap, reading.position()));
+        loop {
+            let gathered = reading.gather(&mut text, Instant::now() + asked.wait).await;
+            left -= text.events();
+            let ends = gathered != Gathered::Something || left == 0;
+            if ends && left > 0 && reading.take_unsaid() {
+                text.position(reading.position());
+            }
+            let (bytes, tally) = std::mem::replace(&mut text, Text::new(Form::Lines, left)).lines();
+            reading.handed_over(bytes.len(), &tally);
+            if !bytes.is_empty() {
+                yield Ok(bytes);
+            }
+            if ends {
+                break;
+            }
+        }
+    }
+}
+
+fn respond(media_type: &'static str, cache: &'static str, body: Body) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, cache),
+        (header::VARY, "accept"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    (headers, body).into_response()
+}
+
+/// Why not now, where it is no stream, and when to come again.
+fn not_now(shared: &Shared, reason: ByeReason) -> Refusal {
+    let refusal = match reason {
+        ByeReason::Limit => Refusal::new(Slug::TooManyRequests, "too many connections; close one, or come later"),
+        ByeReason::Expired => Refusal::new(Slug::Unauthorized, "the token has ended"),
+        ByeReason::NotReady | ByeReason::Drain => Refusal::new(Slug::Unavailable, "this edge is not ready; ask again"),
+    };
+    refusal.again_after(shared.retry_ms().div_ceil(1_000))
+}

@@ -1,0 +1,168 @@
+//! A reader at a door that answers in pieces: the feed, and what it waits for.
+//!
+//! In: wake-ups, pages, time. Out, through a [`Sink`]: the next events, only when the door asks. Between two pieces it holds its cursor and
+//! nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemas::position::Position;
+use tokio::time::Instant;
+
+use crate::access::Access;
+use crate::arrival::Arrival;
+use crate::cursor::Sink;
+use crate::edge::{Session, Shared};
+use crate::feed::{Feed, Source};
+use crate::frame::Tally;
+use crate::gap::Gap;
+use crate::interest::Held;
+use crate::notice::ByeReason;
+use crate::reader::Reader;
+use crate::timers::FUTURE_WAITS;
+use crate::wake::Sleeper;
+
+/// How much longer than its time a door waits for a page of the log.
+const LOG_WAIT: Duration = Duration::from_secs(12);
+
+/// A reader.
+#[derive(Debug)]
+pub struct Reading {
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    reader: Reader,
+    feed: Feed,
+    sleeper: Sleeper,
+    access: Access,
+    expires: Option<Instant>,
+    future: Option<Instant>,
+    _held: Held,
+}
+
+/// What gathering came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gathered {
+    /// The sink has something.
+    Something,
+    /// The time is over, and the reader is at the end of what there is.
+    Nothing,
+    /// The time is over, and the log has not given what stands there.
+    Stuck,
+    /// The reader must go.
+    Ends(ByeReason),
+}
+
+impl Reading {
+    /// A reader who has arrived, and the gaps of the start.
+    #[must_use]
+    pub fn begin(shared: &Arc<Shared>, arrival: Arrival) -> (Self, Vec<Gap>) {
+        let Arrival { session, reader, expires_at, started, sleeper, access } = arrival;
+        let (now, time) = (Instant::now(), shared.clock.now());
+        let left = |at: schemas::time::Timestamp| at.millis().saturating_sub(time.millis());
+        let lives = |at| Duration::from_millis(u64::try_from(left(at)).unwrap_or(0));
+        let beyond = !started.cursor.beyond(&session.windows).is_empty();
+        let reading = Self {
+            shared: shared.clone(),
+            session,
+            reader,
+            feed: Feed::new(started.cursor),
+            sleeper,
+            access,
+            expires: expires_at.and_then(|at| now.checked_add(lives(at))),
+            future: beyond.then(|| now + FUTURE_WAITS),
+            _held: started.held,
+        };
+        (reading, started.gaps)
+    }
+
+    /// Where the reader stands.
+    #[must_use]
+    pub fn position(&self) -> &Position {
+        self.feed.cursor().position()
+    }
+
+    /// Whether the reader moved since a sink was last told where; says so once.
+    pub fn take_unsaid(&mut self) -> bool {
+        self.feed.cursor_mut().take_unsaid()
+    }
+
+    /// Gives the sink what comes: returns once it has something; or once `due` has passed and nothing is under way; or at an end.
+    ///
+    /// # Cancel safety
+    /// What the sink has stays there; nothing else is lost when the future is dropped.
+    pub async fn gather(&mut self, sink: &mut impl Sink, due: Instant) -> Gathered {
+        loop {
+            if let Some(reason) = self.ends() {
+                return Gathered::Ends(reason);
+            }
+            self.look_beyond(sink).await;
+            self.fill(sink);
+            if sink.bytes() > 0 {
+                self.feed.let_page_go();
+                return Gathered::Something;
+            }
+            let now = Instant::now();
+            if now >= due && self.settled() {
+                return Gathered::Nothing;
+            }
+            if now >= due + LOG_WAIT {
+                return Gathered::Stuck;
+            }
+            self.wait(if now >= due { due + LOG_WAIT } else { due }).await;
+        }
+    }
+
+    /// What a piece had is counted when it is handed over.
+    pub fn handed_over(&mut self, bytes: usize, tally: &Tally) {
+        self.access.written(bytes, tally, self.shared.clock.now());
+    }
+
+    fn ends(&self) -> Option<ByeReason> {
+        if self.expires.is_some_and(|at| at <= Instant::now()) {
+            Some(ByeReason::Expired)
+        } else if self.shared.drain.is_cancelled() {
+            Some(ByeReason::Drain)
+        } else if self.session.windows.retired() {
+            Some(ByeReason::NotReady)
+        } else {
+            None
+        }
+    }
+
+    fn fill(&mut self, sink: &mut impl Sink) {
+        let source = Source {
+            session: &self.session,
+            reader: &self.reader,
+            now: Instant::now(),
+            time: self.shared.clock.now(),
+            replay_bytes_per_minute: self.shared.config.replay_bytes_per_minute,
+        };
+        self.feed.fill(&source, sink);
+    }
+
+    /// A place that is still beyond the log's end after its time is of the future.
+    async fn look_beyond(&mut self, sink: &mut impl Sink) {
+        if self.future.take_if(|at| *at <= Instant::now()).is_some() && self.feed.look_beyond(&self.session, sink).await
+        {
+            self.future = Some(Instant::now() + FUTURE_WAITS);
+        }
+    }
+
+    /// Whether nothing is under way: no page, no partition that rests, no place that the log has not reached.
+    fn settled(&self) -> bool {
+        self.feed.ticket().is_none() && self.feed.rests_until().is_none() && self.future.is_none()
+    }
+
+    /// Sleeps until something comes for this reader, or is due.
+    async fn wait(&mut self, due: Instant) {
+        let others = [self.feed.rests_until(), self.future, self.expires];
+        let due = others.into_iter().flatten().fold(due, Instant::min);
+        tokio::select! {
+            biased; // the end first; then what was asked for
+            () = self.shared.drain.cancelled() => {}
+            () = self.feed.page_ready() => {}
+            () = self.sleeper.woken() => {}
+            () = tokio::time::sleep_until(due) => {}
+        }
+    }
+}
