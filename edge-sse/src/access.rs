@@ -1,23 +1,20 @@
 //! One line in the log for each stream that ended, and one span for each sampled event that was written. Never a token, a query or a payload.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use opentelemetry::global;
-use schemas::lane::Lane;
 use schemas::time::Timestamp;
 use tokio::time::Instant;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+use uuid::Uuid;
 
 use crate::admission::Admitted;
 use crate::frame::Tally;
-use crate::metrics;
 
 /// Counts what a stream gave, and says it when it ends.
 #[derive(Debug)]
 pub struct Access {
-    /// Names the connection.
-    pub connection_id: String,
+    connection_id: Uuid,
     channels: usize,
     began: Instant,
     began_at: Timestamp,
@@ -33,7 +30,7 @@ impl Access {
     #[must_use]
     pub fn begin(admitted: Admitted, channels: usize, now: Timestamp) -> Self {
         Self {
-            connection_id: uuid::Uuid::now_v7().to_string(),
+            connection_id: Uuid::now_v7(),
             channels,
             began: Instant::now(),
             began_at: now,
@@ -45,27 +42,35 @@ impl Access {
         }
     }
 
+    /// Names the connection.
+    #[must_use]
+    pub fn connection_id(&self) -> Uuid {
+        self.connection_id
+    }
+
+    /// When the stream began, by the time of day.
+    #[must_use]
+    pub fn began_at(&self) -> Timestamp {
+        self.began_at
+    }
+
     /// The edge ends it.
     pub fn ended_by(&mut self, reason: &'static str) {
         self.ended_by = reason;
     }
 
-    /// Something is handed to the socket.
-    pub fn written(&mut self, bytes: usize, tally: &Tally, now: Timestamp) {
+    /// A whole chunk is handed to the socket.
+    pub fn wrote(&mut self, tally: &Tally, bytes: usize) {
         self.bytes += count(bytes);
         self.events += count(tally.events.len());
         self.gaps += count(tally.gaps.len());
-        metrics::bytes_written(bytes);
-        for lane in Lane::ALL {
-            metrics::events_written(lane, count(tally.events.iter().filter(|(of, _)| *of == lane).count()));
-        }
-        tally.gaps.iter().for_each(|reason| metrics::gap(*reason));
-        tally.passed.iter().for_each(|passed| metrics::passed(*passed));
         tally.traces.iter().for_each(|traceparent| self.trace(traceparent));
-        for (_, accepted) in tally.events.iter().filter(|(_, accepted)| *accepted >= self.began_at) {
-            let millis = now.millis().saturating_sub(accepted.millis());
-            metrics::end_to_end(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
-        }
+    }
+
+    /// So many bytes of a chunk are, the last of them the end of a block. What else is in the chunk comes again.
+    pub fn wrote_part(&mut self, tally: &Tally, bytes: usize) {
+        self.bytes += count(bytes);
+        self.events += count(tally.events_until(bytes).len());
     }
 
     /// The end of an event's way, as a child of what its producer began.

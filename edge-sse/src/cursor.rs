@@ -10,7 +10,7 @@ use std::time::Duration;
 use schemas::delivery::Delivery;
 use schemas::lane::Lane;
 use schemas::partition::DeliveryPartition;
-use schemas::position::Position;
+use schemas::position::{LogHash, Position, Presented};
 use schemas::time::Timestamp;
 
 use crate::entry::{Content, Entry, Routed};
@@ -78,6 +78,8 @@ pub struct Eyes<'a> {
     pub reader: &'a Reader,
     /// The time.
     pub now: Timestamp,
+    /// Look no further than this position, which has the cursor's partitions.
+    pub until: Option<&'a Position>,
 }
 
 /// How a pull ended.
@@ -103,6 +105,44 @@ impl Cursor {
     pub fn new(position: Position, places: Vec<Place>, changes: u64) -> Self {
         assert_eq!(position.next.len(), places.len(), "every partition has its place");
         Self { position, places, changes, turn: 0, unsaid: false }
+    }
+
+    /// A cursor that reads nothing.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        let position = Position { log: LogHash(0), time: Timestamp::default(), generation: 0, next: Vec::new() };
+        Self::new(position, Vec::new(), 0)
+    }
+
+    /// Becomes the same as another, in the memory that it has.
+    pub fn copy_from(&mut self, other: &Self) {
+        let (mut next, mut places) = (std::mem::take(&mut self.position.next), std::mem::take(&mut self.places));
+        next.clone_from(&other.position.next);
+        places.clone_from(&other.places);
+        let Position { log, time, generation, next: _ } = other.position;
+        *self = Self { position: Position { log, time, generation, next }, places, ..*other };
+    }
+
+    /// Whether both read on at the same place in every partition.
+    #[must_use]
+    pub fn stands_with(&self, other: &Self) -> bool {
+        self.changes == other.changes && self.position.next == other.position.next
+    }
+
+    /// Whether both know the same lives of all partitions.
+    #[must_use]
+    pub fn knows_lives_of(&self, other: &Self) -> bool {
+        self.changes == other.changes
+    }
+
+    /// This cursor at a later place of its own, by the id of that place; none where the id is of other partitions.
+    #[must_use]
+    pub fn moved_to(&self, id: &str) -> Option<Self> {
+        let Ok(Presented::Position(position)) = Position::parse(id) else { return None };
+        let same = |((of, _), (here, _)): (&(DeliveryPartition, u64), &(DeliveryPartition, u64))| of == here;
+        let alike = position.next.len() == self.position.next.len()
+            && position.next.iter().zip(&self.position.next).all(same);
+        alike.then(|| Self { position, unsaid: false, places: self.places.clone(), ..*self })
     }
 
     /// Where it stands.
@@ -235,7 +275,8 @@ impl Cursor {
             }
             let (partition, from) = self.position.next[at];
             let place = &self.places[at];
-            let wanted = Wanted { incarnation: place.incarnation, keys: &place.keys, from, entries: LOOK_ENTRIES };
+            let until = eyes.until.and_then(|position| position.next.get(at)).map(|(_, next)| *next);
+            let wanted = Wanted { incarnation: place.incarnation, keys: &place.keys, from, until, entries: LOOK_ENTRIES };
             match windows.read(partition, |window| window.read(wanted)) {
                 Some(Reading::Taken(taken)) => {
                     let dry = taken.dry;

@@ -137,7 +137,7 @@ impl World {
 
     /// Until nothing is left, or the socket is full.
     fn pull(&self, cursor: &mut Cursor, socket: &mut Socket) {
-        let eyes = Eyes { reader: &self.reader, now: Timestamp::from_millis(1_000_000) };
+        let eyes = Eyes { reader: &self.reader, now: Timestamp::from_millis(1_000_000), until: None };
         while let Pulled::Below { partition, from } = cursor.pull(&self.windows, eyes, &[], socket) {
             cursor.take_page(&self.page(partition, from), eyes, socket);
         }

@@ -6,12 +6,12 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use policy::Claims;
 use schemas::problem::Slug;
@@ -21,8 +21,9 @@ use crate::ask::Ask;
 use crate::edge::Shared;
 use crate::notice::ByeReason;
 use crate::refusal::{Refusal, problem};
-use crate::stream::{Parts, Stream, bye};
+use crate::stream::{Parts, Stream, bye, opened};
 use crate::subscription::Subscription;
+use crate::takeover::{MayTakeOver, Takeover};
 use crate::{cors, page, realtime};
 
 /// The edge's routes.
@@ -50,33 +51,51 @@ async fn not_allowed() -> Response {
     answer
 }
 
-async fn stream(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Response {
-    match open(&shared, &uri, &headers).await {
+async fn stream(
+    State(shared): State<Arc<Shared>>,
+    may_take_over: Option<Extension<MayTakeOver>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    match open(&shared, &uri, &headers, may_take_over.is_some()).await {
         Ok(answer) => answer,
         Err(refusal) => problem(&refusal),
     }
 }
 
-async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap) -> Result<Response, Refusal> {
+async fn open(
+    shared: &Arc<Shared>,
+    uri: &Uri,
+    headers: &HeaderMap,
+    may_take_over: bool,
+) -> Result<Response, Refusal> {
     let ask = Ask::parse(uri, headers)?;
     let claims = claims(shared, headers)?;
     let subscription = Subscription::decide(&shared.catalogues, &claims, &ask.channels)?;
     Ok(match begin(shared, &ask, &claims, &subscription).await {
-        Ok(stream) => event_stream(Body::from_stream(body(stream))),
-        Err(reason) => event_stream(Body::from(bye(shared, reason, ask.presented.as_deref()).finish().0)),
+        Ok(parts) if may_take_over && shared.shards.running() => taken_over(shared, parts),
+        Ok(parts) => event_stream(Body::from_stream(body(Stream::new(parts)))),
+        Err(reason) => event_stream(Body::from(bye(shared, reason, ask.presented.as_deref()).finish())),
     })
 }
 
-async fn begin(
+/// An answer without a body, with a stream that waits for the socket.
+fn taken_over(shared: &Arc<Shared>, parts: Parts<'_>) -> Response {
+    let mut answer = event_stream(Body::empty());
+    answer.extensions_mut().insert(Takeover::new(shared.clone(), opened(parts)));
+    answer
+}
+
+async fn begin<'a>(
     shared: &Arc<Shared>,
-    ask: &Ask,
+    ask: &'a Ask,
     claims: &Claims,
-    subscription: &Subscription,
-) -> Result<Stream, ByeReason> {
+    subscription: &'a Subscription,
+) -> Result<Parts<'a>, ByeReason> {
     let Arrival { session, reader, expires_at, started, sleeper, access } =
         arrive(shared, &ask.start, claims, subscription).await?;
     let shared = shared.clone();
-    Ok(Stream::new(Parts { shared, session, reader, expires_at, ask, subscription, started, sleeper, access }))
+    Ok(Parts { shared, session, reader, expires_at, ask, subscription, started, sleeper, access })
 }
 
 fn body(mut stream: Stream) -> impl futures::Stream<Item = Result<bytes::Bytes, Infallible>> {

@@ -1,5 +1,6 @@
 //! The edge as a value: what its streams share, and the task that keeps the windows filled.
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::catch_up::CatchUp;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::interest::Interest;
+use crate::metrics::Meters;
+use crate::shards::Shards;
 use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
 use crate::wake::Wakers;
@@ -25,7 +28,7 @@ use crate::{door, history, metrics, readiness};
 /// After the tail could not begin, or ended, it is begun again after so long.
 const TAIL_RETRY: Duration = Duration::from_millis(500);
 /// Beyond the drain window streams get so long to be written out.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
+pub const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// What an edge is handed.
 #[derive(Debug, Clone)]
@@ -68,6 +71,10 @@ pub struct Shared {
     pub drain: CancellationToken,
     /// Who waits for events.
     pub wakers: Arc<Wakers>,
+    /// Who has the streams that were taken over.
+    pub shards: Shards,
+    /// What is counted for every write.
+    pub meters: Meters,
     journal: Arc<dyn Journal>,
     names: TopicNames,
     session: RwLock<Option<Arc<Session>>>,
@@ -101,6 +108,8 @@ impl Edge {
                 verifier: dependencies.verifier,
                 drain: CancellationToken::new(),
                 wakers: Arc::new(Wakers::default()),
+                shards: Shards::default(),
+                meters: Meters::new(),
                 journal: dependencies.journal,
                 names: dependencies.names,
                 session: RwLock::new(None),
@@ -111,10 +120,15 @@ impl Edge {
 
     /// Fills the windows until `shutdown`; then every stream leaves at its own moment inside the drain window, and this returns. Keep
     /// serving connections until it does.
-    pub async fn run(&self, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub async fn run(&self, shutdown: CancellationToken) -> io::Result<()> {
+        let running = self.shared.shards.start(&self.shared)?;
         let drained = async {
             shutdown.cancelled().await;
             self.shared.drain.cancel();
+            self.shared.wakers.wake_all();
             let limit = self.shared.config.drain + DRAIN_GRACE;
             if tokio::time::timeout(limit, self.shared.admission.emptied()).await.is_err() {
                 tracing::warn!("some streams did not take their goodbye");
@@ -128,6 +142,7 @@ impl Edge {
         if let Some(session) = session {
             session.catch_up.finish().await;
         }
+        tokio::task::spawn_blocking(|| running.stop()).await.map_err(io::Error::other)
     }
 
     /// `GET /v1/stream`, also under its first name, and the page at `/`.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use schemas::partition::DeliveryPartition;
+use schemas::position::Position;
 use schemas::time::Timestamp;
 use tokio::time::Instant;
 
@@ -45,13 +46,15 @@ pub struct Source<'a> {
     pub now: Instant,
     /// The time of day.
     pub time: Timestamp,
+    /// Take nothing that stands further than this in the windows.
+    pub until: Option<&'a Position>,
     /// Bytes that the reader may take from the log in a minute.
     pub replay_bytes_per_minute: usize,
 }
 
 impl Source<'_> {
     fn eyes(&self) -> Eyes<'_> {
-        Eyes { reader: self.reader, now: self.time }
+        Eyes { reader: self.reader, now: self.time, until: self.until }
     }
 }
 
@@ -122,16 +125,13 @@ impl Feed {
         self.behind.iter_mut().for_each(|behind| behind.ticket = None);
     }
 
-    /// Positions that are still beyond a freshly read end are of the future and go on there; says whether others are left that wait on.
-    pub async fn look_beyond(&mut self, session: &Session, sink: &mut impl Sink) -> bool {
-        for (partition, next) in self.cursor.beyond(&session.windows) {
-            match session.bounds.end(partition).await {
-                Ok(end) if next > end => self.cursor.skip(partition, end, Reason::Future, sink),
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the log's end cannot be read"),
+    /// Goes on at the ends, as [`fresh_ends`] read them, in partitions where it stands beyond: such a place is of the future.
+    pub fn skip_beyond(&mut self, ends: &[(DeliveryPartition, u64)], sink: &mut impl Sink) {
+        for (partition, end) in ends {
+            if self.cursor.place(*partition).is_some_and(|(next, _)| next > *end) {
+                self.cursor.skip(*partition, *end, Reason::Future, sink);
             }
         }
-        !self.cursor.beyond(&session.windows).is_empty()
     }
 
     fn behind(&mut self, source: &Source<'_>) -> &mut Behind {
@@ -183,4 +183,16 @@ impl Feed {
             }
         }
     }
+}
+
+/// The log's ends in the partitions of these places; none where the log does not answer now.
+pub async fn fresh_ends(session: &Session, places: Vec<(DeliveryPartition, u64)>) -> Vec<(DeliveryPartition, u64)> {
+    let mut ends = Vec::new();
+    for (partition, _) in places {
+        match session.bounds.end(partition).await {
+            Ok(end) => ends.push((partition, end)),
+            Err(error) => tracing::warn!(%error, "the log's end cannot be read"),
+        }
+    }
+    ends
 }

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 
 use bytes::{Bytes, BytesMut};
+use schemas::delivery::Delivery;
 use schemas::lane::Lane;
 use schemas::position::Position;
 use schemas::time::Timestamp;
@@ -21,7 +22,7 @@ pub const CHUNK_BYTES: usize = 64 * 1024;
 const HEARTBEAT: &[u8] = b":\n";
 
 /// Whole blocks, to be written at once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Chunk {
     bytes: BytesMut,
     named: bool,
@@ -31,14 +32,40 @@ pub struct Chunk {
 /// What is in a chunk, for metrics and traces.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Each event's lane and when the pipeline took it.
-    pub events: Vec<(Lane, Timestamp)>,
+    /// Its events, in order.
+    pub events: Vec<Sent>,
     /// Traces of the sampled ones.
     pub traces: Vec<Box<str>>,
     /// Gaps that were said.
     pub gaps: Vec<Reason>,
     /// What was passed over.
     pub passed: Vec<Passed>,
+}
+
+/// An event in a chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// Its lane.
+    pub lane: Lane,
+    /// When the pipeline took it.
+    pub accepted: Timestamp,
+    /// Where its block ends.
+    pub end: usize,
+}
+
+impl Tally {
+    /// The events of which so many bytes hold the whole block.
+    #[must_use]
+    pub fn events_until(&self, bytes: usize) -> &[Sent] {
+        &self.events[..self.events.partition_point(|sent| sent.end <= bytes)]
+    }
+
+    fn clear(&mut self) {
+        self.events.clear();
+        self.traces.clear();
+        self.gaps.clear();
+        self.passed.clear();
+    }
 }
 
 /// A block that is Tidegate's own.
@@ -67,13 +94,32 @@ impl Chunk {
         self.bytes.is_empty()
     }
 
-    /// Its bytes, and what is in them.
+    /// Its bytes.
     #[must_use]
-    pub fn finish(self) -> (Bytes, Tally) {
-        (self.bytes.freeze(), self.tally)
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its bytes, to be handed on.
+    #[must_use]
+    pub fn finish(self) -> Bytes {
+        self.bytes.freeze()
+    }
+
+    /// Makes it empty, and keeps its memory.
+    pub fn clear(&mut self, named: bool) {
+        self.bytes.clear();
+        self.tally.clear();
+        self.named = named;
     }
 
     /// What is in it.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// What is in it, to be added to.
     pub fn tally_mut(&mut self) -> &mut Tally {
         &mut self.tally
     }
@@ -124,7 +170,8 @@ impl Sink for Chunk {
         self.bytes.extend_from_slice(b"\n");
         self.field("id", position);
         self.end();
-        self.tally.events.push((routed.delivery.lane, routed.delivery.accepted_time));
+        let Delivery { lane, accepted_time, .. } = &routed.delivery;
+        self.tally.events.push(Sent { lane: *lane, accepted: *accepted_time, end: self.bytes.len() });
         self.tally.traces.extend(routed.traceparent.clone());
     }
 
@@ -181,7 +228,7 @@ mod tests {
     }
 
     fn text(chunk: Chunk) -> String {
-        String::from_utf8(chunk.finish().0.to_vec()).unwrap()
+        String::from_utf8(chunk.finish().to_vec()).unwrap()
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! In the order that an event meets them: `tail` reads the lanes that
 //! somebody has an `interest` in and judges each record (`entry`), puts it into the `window` of its
 //! partition and wakes who waits. A stream comes in by `door`, is `ask`, `subscription` and `start`, and then is a `cursor` that pulls
-//! from the windows, or below them from a `page` that `catch_up` reads, into a `frame` that `stream` hands to the socket.
+//! from the windows, or below them from a `page` that `catch_up` reads, into a `frame`. Over plain HTTP/1.1 a `shard` writes it to the
+//! socket, which it got by `takeover`; elsewhere `stream` hands it to the HTTP library.
 
 mod config;
 mod clock;
@@ -38,6 +39,9 @@ mod admission;
 mod access;
 mod arrival;
 mod stream;
+mod shard;
+mod shards;
+mod takeover;
 mod readiness;
 mod cors;
 mod realtime;
@@ -57,3 +61,4 @@ pub use clock::Clock;
 pub use config::Config;
 pub use edge::{Dependencies, Edge};
 pub use patient::Patient;
+pub use takeover::{MayTakeOver, Takeover};

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, gauge, histogram};
 use schemas::lane::Lane;
+use schemas::time::Timestamp;
 
 use crate::cursor::Passed;
+use crate::frame::{Chunk, Sent};
 use crate::gap::Reason;
 
 /// A stream began.
@@ -26,34 +28,84 @@ pub fn declare() {
     partitions_followed(0);
 }
 
-/// Events were handed to a socket.
-pub fn events_written(lane: Lane, events: u64) {
-    counter!("tidegate_edge_events_total", "lane" => lane.as_str()).increment(events);
+/// What is counted for every write, looked up once.
+#[derive(Debug)]
+pub struct Meters {
+    events: [Counter; Lane::ALL.len()],
+    bytes: Counter,
+    end_to_end: Histogram,
 }
 
-/// From the moment the pipeline took an event to the moment a live stream handed it to its socket.
-pub fn end_to_end(duration: Duration) {
-    histogram!("tidegate_end_to_end_seconds").record(duration.as_secs_f64());
+impl Meters {
+    /// Looks them up. The recorder is there already.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            events: Lane::ALL.map(|lane| counter!("tidegate_edge_events_total", "lane" => lane.as_str())),
+            bytes: counter!("tidegate_edge_bytes_total"),
+            end_to_end: histogram!("tidegate_end_to_end_seconds"),
+        }
+    }
+
+    /// A chunk was handed to so many sockets whose streams are live.
+    pub fn wrote(&self, chunk: &Chunk, now: Timestamp, copies: u64) {
+        if copies > 0 {
+            self.count(chunk, chunk.as_bytes().len(), copies);
+            self.time(&chunk.tally().events, now, copies);
+        }
+    }
+
+    /// A chunk was handed to one socket, whose stream began then: what was accepted before is not live for it.
+    pub fn wrote_since(&self, chunk: &Chunk, now: Timestamp, began_at: Timestamp) {
+        self.wrote_part(chunk, chunk.as_bytes().len(), now, began_at);
+    }
+
+    /// So many bytes of a chunk were.
+    pub fn wrote_part(&self, chunk: &Chunk, bytes: usize, now: Timestamp, began_at: Timestamp) {
+        self.count(chunk, bytes, 1);
+        let written = chunk.tally().events_until(bytes);
+        let live: Vec<Sent> = written.iter().copied().filter(|sent| sent.accepted >= began_at).collect();
+        self.time(&live, now, 1);
+    }
+
+    fn count(&self, chunk: &Chunk, bytes: usize, copies: u64) {
+        let tally = chunk.tally();
+        let written = tally.events_until(bytes);
+        for (lane, counter) in Lane::ALL.into_iter().zip(&self.events) {
+            let events = written.iter().filter(|sent| sent.lane == lane).count();
+            counter.increment(number(events) * copies);
+        }
+        self.bytes.increment(number(bytes) * copies);
+        tally.gaps.iter().for_each(|reason| gap(*reason, copies));
+        tally.passed.iter().for_each(|reason| passed(*reason, copies));
+    }
+
+    /// From the moment the pipeline took an event to the moment it was handed to a socket.
+    fn time(&self, events: &[Sent], now: Timestamp, copies: u64) {
+        for sent in events {
+            let copies = usize::try_from(copies).unwrap_or(usize::MAX);
+            self.end_to_end.record_many(now.since(sent.accepted).as_secs_f64(), copies);
+        }
+    }
 }
 
-/// Bytes were handed to a socket.
-pub fn bytes_written(bytes: usize) {
-    counter!("tidegate_edge_bytes_total").increment(u64::try_from(bytes).unwrap_or(u64::MAX));
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// A reader passed an event over.
-pub fn passed(passed: Passed) {
+/// Readers passed an event over.
+fn passed(passed: Passed, copies: u64) {
     let reason = match passed {
         Passed::Withheld => "withheld",
         Passed::Expired => "expired",
         Passed::Conflated => "conflated",
     };
-    counter!("tidegate_edge_passed_total", "reason" => reason).increment(1);
+    counter!("tidegate_edge_passed_total", "reason" => reason).increment(copies);
 }
 
-/// A stream was told of a gap.
-pub fn gap(reason: Reason) {
-    counter!("tidegate_edge_gaps_total", "reason" => reason.as_str()).increment(1);
+/// Streams were told of a gap.
+fn gap(reason: Reason, copies: u64) {
+    counter!("tidegate_edge_gaps_total", "reason" => reason.as_str()).increment(copies);
 }
 
 /// A stream was ended with these words.

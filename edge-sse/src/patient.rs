@@ -31,6 +31,12 @@ impl Patient<TcpStream> {
 }
 
 impl<S> Patient<S> {
+    /// The socket, which is no longer watched.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.socket
+    }
+
     fn with(socket: S, patience: Duration, abandon: fn(&S)) -> Self {
         Self { socket, patience, ends: None, abandon }
     }

@@ -8,7 +8,7 @@ use schemas::id::{Label, Tenant};
 use schemas::time::Timestamp;
 
 /// A reader as the edge compares them with events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reader {
     /// The tenant whose channels they read.
     pub tenant: Tenant,

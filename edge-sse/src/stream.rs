@@ -14,12 +14,13 @@ use tokio::time::Instant;
 use crate::access::Access;
 use crate::ask::Ask;
 use crate::edge::{Session, Shared};
-use crate::feed::{Feed, Source};
+use crate::feed::{Feed, Source, fresh_ends};
 use crate::frame::{Chunk, Notice, json};
 use crate::gap::Gap;
 use crate::interest::Held;
 use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, GAP, POSITION, READY, Ready};
 use crate::reader::Reader;
+use crate::shard::{Cast, Opened};
 use crate::start::Started;
 use crate::subscription::Subscription;
 use crate::timers::{Due, Timers};
@@ -72,9 +73,7 @@ impl Stream {
     pub fn new(parts: Parts<'_>) -> Self {
         let config = &parts.shared.config;
         let (now, time) = (Instant::now(), parts.shared.clock.now());
-        let left = |at: Timestamp| {
-            Duration::from_millis(u64::try_from(at.millis().saturating_sub(time.millis())).unwrap_or(0))
-        };
+        let left = |at: Timestamp| at.since(time);
         let mut timers = Timers::new(now, config.heartbeat, parts.expires_at.map(left));
         if !parts.started.cursor.beyond(&parts.session.windows).is_empty() {
             timers.wait_for_future(now);
@@ -140,6 +139,7 @@ impl Stream {
             reader: &self.reader,
             now: Instant::now(),
             time: self.shared.clock.now(),
+            until: None,
             replay_bytes_per_minute: self.shared.config.replay_bytes_per_minute,
         };
         self.feed.fill(&source, chunk);
@@ -167,7 +167,9 @@ impl Stream {
     }
 
     async fn look_beyond(&mut self, chunk: &mut Chunk) {
-        if self.feed.look_beyond(&self.session, chunk).await {
+        let ends = fresh_ends(&self.session, self.feed.cursor().beyond(&self.session.windows)).await;
+        self.feed.skip_beyond(&ends, chunk);
+        if !self.feed.cursor().beyond(&self.session.windows).is_empty() {
             self.timers.wait_for_future(Instant::now());
         }
     }
@@ -195,9 +197,9 @@ impl Stream {
         if !chunk.is_empty() {
             self.feed.let_page_go();
         }
-        let (bytes, tally) = chunk.finish();
-        self.access.written(bytes.len(), &tally, self.shared.clock.now());
-        bytes
+        self.access.wrote(chunk.tally(), chunk.as_bytes().len());
+        self.shared.meters.wrote_since(&chunk, self.shared.clock.now(), self.access.began_at());
+        chunk.finish()
     }
 }
 
@@ -212,12 +214,23 @@ pub fn bye(shared: &Shared, reason: ByeReason, id: Option<&str>) -> Chunk {
     chunk
 }
 
+/// The stream for a shard: what it writes first, and where it goes on.
+#[must_use]
+pub fn opened(parts: Parts<'_>) -> Opened {
+    let opening = opening(&parts).as_bytes().to_vec();
+    let mut keys = parts.subscription.keys(&parts.reader.tenant);
+    keys.sort_unstable();
+    let cast = Cast { named: parts.ask.named, keys: keys.into(), reader: parts.reader };
+    let Parts { session, expires_at, access, started, .. } = parts;
+    Opened { cast, session, cursor: started.cursor, held: started.held, opening, expires_at, access }
+}
+
 /// `tidegate.ready`, then the gaps. Until the last gap is said, a client that resumes is told all of them again: these blocks carry
 /// the id that it presented.
 fn opening(parts: &Parts<'_>) -> Chunk {
     let mut chunk = Chunk::new(parts.ask.named);
     let ready = Ready {
-        connection_id: &parts.access.connection_id,
+        connection_id: &parts.access.connection_id().to_string(),
         server_time: parts.shared.clock.now().to_string(),
         channels: parts.subscription.granted.iter().map(ToString::to_string).collect(),
         refused: &parts.subscription.refused,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long before its token ends a client is told.
-const EXPIRING_BEFORE: Duration = Duration::from_secs(30);
+pub const EXPIRING_BEFORE: Duration = Duration::from_secs(30);
 /// How long a position beyond the log's end waits before it is taken for a position of the future (design 3.5).
 pub const FUTURE_WAITS: Duration = Duration::from_secs(5);
 

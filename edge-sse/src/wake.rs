@@ -1,12 +1,13 @@
-//! Who waits for what: streams sleep until something comes under one of their keys. Nobody polls.
+//! Who waits for what: streams sleep until something comes under one of their keys, and shards are rung. Nobody polls.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::Notify;
 
 use crate::entry::EVERY_READER;
+use crate::shard::Bell;
 
 type Sleepers = HashMap<Arc<str>, HashMap<u64, Arc<Notify>>>;
 
@@ -15,6 +16,7 @@ type Sleepers = HashMap<Arc<str>, HashMap<u64, Arc<Notify>>>;
 pub struct Wakers {
     sleepers: Mutex<Sleepers>,
     next: AtomicU64,
+    bells: OnceLock<Vec<Arc<Bell>>>,
 }
 
 /// One sleeper. It waits under its keys until it is dropped.
@@ -41,8 +43,21 @@ impl Wakers {
         Sleeper { wakers: self.clone(), number, keys, notify }
     }
 
+    /// Rings these bells, too, from now on.
+    ///
+    /// # Errors
+    /// Others are rung already; they come back.
+    pub fn set_bells(&self, bells: Vec<Arc<Bell>>) -> Result<(), Vec<Arc<Bell>>> {
+        self.bells.set(bells)
+    }
+
     /// Wakes whoever waits under one of these keys.
     pub fn wake(&self, keys: &HashSet<Arc<str>>) {
+        self.bells.get().into_iter().flatten().for_each(|bell| bell.ring(keys));
+        self.wake_sleepers(keys);
+    }
+
+    fn wake_sleepers(&self, keys: &HashSet<Arc<str>>) {
         let sleepers = self.lock();
         keys.iter()
             .filter_map(|key| sleepers.get(key))
@@ -52,7 +67,8 @@ impl Wakers {
 
     /// Wakes everybody.
     pub fn wake_all(&self) {
-        self.wake(&HashSet::from([Arc::from(EVERY_READER)]));
+        self.bells.get().into_iter().flatten().for_each(|bell| bell.ring_everybody());
+        self.wake_sleepers(&HashSet::from([Arc::from(EVERY_READER)]));
     }
 
     fn lock(&self) -> MutexGuard<'_, Sleepers> {

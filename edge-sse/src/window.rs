@@ -59,6 +59,8 @@ pub struct Wanted<'a> {
     pub keys: &'a [Key],
     /// The reader's next offset.
     pub from: u64,
+    /// Nothing at or behind this offset.
+    pub until: Option<u64>,
     /// At most so many entries.
     pub entries: usize,
 }
@@ -230,11 +232,16 @@ impl Window {
         if wanted.from < self.start {
             return Reading::Below;
         }
-        let entries = if wanted.from < self.end { self.merge(wanted) } else { Vec::new() };
+        let end = wanted.until.map_or(self.end, |until| until.min(self.end));
+        let entries = if wanted.from < end { self.merge(wanted, end) } else { Vec::new() };
         let more = entries.len() == wanted.entries;
         Reading::Taken(match entries.last() {
             Some(last) if more => Taken { next: last.offset + 1, consumed: last.append_time, dry: false, entries },
-            Some(_) | None => Taken { next: self.end.max(wanted.from), consumed: self.consumed, dry: true, entries },
+            last @ (Some(_) | None) => {
+                let here = if end == self.end { self.consumed } else { Timestamp::default() };
+                let consumed = last.map_or(here, |last| here.max(last.append_time));
+                Taken { next: end.max(wanted.from), consumed, dry: true, entries }
+            }
         })
     }
 
@@ -268,7 +275,7 @@ impl Window {
     }
 
     /// Merges the lists of all keys by number, which is by offset.
-    fn merge(&self, wanted: Wanted<'_>) -> Vec<Arc<Entry>> {
+    fn merge(&self, wanted: Wanted<'_>, end: u64) -> Vec<Arc<Entry>> {
         let mut heads: Vec<_> = wanted
             .keys
             .iter()
@@ -280,7 +287,8 @@ impl Window {
         while entries.len() < wanted.entries {
             let Some(at) = (0..heads.len()).min_by_key(|at| heads[*at].0[heads[*at].1]) else { break };
             let (numbers, place) = heads[at];
-            entries.extend(self.entry(numbers[place]).cloned());
+            let Some(entry) = self.entry(numbers[place]).filter(|entry| entry.offset < end) else { break };
+            entries.push(entry.clone());
             if place + 1 == numbers.len() {
                 heads.swap_remove(at);
             } else {

@@ -63,6 +63,12 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// How long after an earlier time this is; nothing where that one is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        std::time::Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// RFC 3339 in UTC with milliseconds and `Z`; none outside the years 0000 to 9999, which RFC 3339 cannot say.
     pub(crate) fn rfc3339(self) -> Option<[u8; 24]> {
         let time = DateTime::<Utc>::from_timestamp_millis(self.0)?;

@@ -10,6 +10,7 @@ use schemas::partition::DeliveryPartition;
 
 use super::agenda::Seat;
 use super::newcomer::Newcomer;
+use crate::entry::EVERY_READER;
 
 /// Keys that wait at most; beyond, every cohort looks.
 const KEYS_MAX: usize = 65_536;
@@ -57,7 +58,7 @@ impl Bell {
     /// Something came under these keys.
     pub fn ring(&self, keys: &HashSet<Arc<str>>) {
         let mut rung = self.lock();
-        if rung.keys.len() + keys.len() > KEYS_MAX {
+        if keys.contains(EVERY_READER) || rung.keys.len() + keys.len() > KEYS_MAX {
             rung.keys.clear();
             rung.everybody = true;
         } else {

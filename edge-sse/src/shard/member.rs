@@ -10,6 +10,7 @@ use super::agenda::Seat;
 use super::newcomer::Place;
 use crate::access::Access;
 use crate::feed::Feed;
+use crate::interest::Held;
 
 /// Bytes that are read from a client at a time, and thrown away: a stream has one direction.
 const SCRATCH_BYTES: usize = 4 * 1024;
@@ -29,12 +30,16 @@ pub struct Member {
     pub place: u32,
     /// The cohort's count of moves when it was last told where it stands.
     pub told: u64,
+    /// A look whether it is stuck is due.
+    pub watched: bool,
     /// What it has of its own while it is apart.
     pub apart: Option<Box<Apart>>,
     /// When its token ends.
     pub expires_at: Option<Timestamp>,
     /// What it was given.
     pub access: Access,
+    /// The partitions that it reads; held while it lives.
+    pub _held: Held,
     /// Held while it lives.
     pub _place: Place,
 }
@@ -54,6 +59,8 @@ pub struct Apart {
     pub queued: bool,
     /// A page was asked for, and mail will come.
     pub awaits_page: bool,
+    /// The end of a rest is due.
+    pub awaits_rest: bool,
     /// A look at positions of the future is due.
     pub awaits_future: bool,
 }
@@ -73,7 +80,16 @@ impl Apart {
     /// A stream that has its own cursor, and owes these bytes first.
     #[must_use]
     pub fn new(feed: Feed, rest: Vec<u8>) -> Self {
-        Self { feed, rest, stuck: None, ends: false, queued: false, awaits_page: false, awaits_future: false }
+        Self {
+            feed,
+            rest,
+            stuck: None,
+            ends: false,
+            queued: false,
+            awaits_page: false,
+            awaits_rest: false,
+            awaits_future: false,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::net::TcpStream;
+use std::sync::Arc;
 
 use schemas::time::Timestamp;
 
@@ -9,7 +10,7 @@ use super::cohort::Cast;
 use crate::access::Access;
 use crate::cursor::Cursor;
 use crate::edge::Session;
-use std::sync::Arc;
+use crate::interest::Held;
 
 /// A stream that is ready to be written.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct Opened {
     pub session: Arc<Session>,
     /// Where it starts.
     pub cursor: Cursor,
+    /// The partitions that it reads.
+    pub held: Held,
     /// `tidegate.ready`, and the gaps of its start.
     pub opening: Vec<u8>,
     /// When its token ends.
@@ -42,7 +45,17 @@ pub struct Newcomer {
 }
 
 /// Something that is held while a stream lives.
-pub struct Place(pub Box<dyn Any + Send + Sync>);
+pub struct Place {
+    _held: Box<dyn Any + Send + Sync>,
+}
+
+impl Place {
+    /// Holds it.
+    #[must_use]
+    pub fn new(held: Box<dyn Any + Send + Sync>) -> Self {
+        Self { _held: held }
+    }
+}
 
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,0 +1,262 @@
+//! One thread's share of an edge: plain HTTP/1.1 streams, taken over from the HTTP library after their head.
+//!
+//! In: newcomers, rung keys, what sockets and clocks say. Out: bytes, one write for what is pending on a stream. It takes no lock but
+//! for a look into a window, once a cohort and not once a stream; it queues nothing for a stream but the rest of one block.
+
+mod agenda;
+mod bell;
+mod cohort;
+mod cut;
+mod due;
+mod member;
+mod newcomer;
+mod serve;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use self::agenda::{Agenda, Due, Seat};
+use self::cohort::{Cohorts, small};
+use self::member::{Apart, Member};
+use crate::cursor::Cursor;
+use crate::edge::Shared;
+use crate::feed::Feed;
+use crate::frame::Chunk;
+use crate::notice::ByeReason;
+
+pub use self::bell::{Bell, Mail};
+pub use self::cohort::Cast;
+pub use self::newcomer::{Newcomer, Opened, Place};
+
+/// What wakes a shard that polls; no slot has this number.
+const BELL: Token = Token(usize::MAX);
+/// Sockets that a poll may tell of at one time.
+const EVENTS: usize = 1_024;
+/// Turns between two polls.
+const TURNS: usize = 64;
+
+/// A shard.
+#[derive(Debug)]
+pub struct Shard {
+    shared: Arc<Shared>,
+    bell: Arc<Bell>,
+    runtime: Handle,
+    poll: Poll,
+    members: Slab<Member>,
+    lives: u32,
+    cohorts: Cohorts,
+    agenda: Agenda,
+    turns: VecDeque<Turn>,
+    /// What is written next; kept for its memory.
+    chunk: Chunk,
+    /// Where the cursor stood before the pull; kept for its memory.
+    before: Cursor,
+    draining: bool,
+    stopped: bool,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    Cohort(u32),
+    Stream(Seat),
+}
+
+impl Shard {
+    /// A shard without streams, and the bell that wakes it. Waits for the log are made on `runtime`.
+    ///
+    /// # Errors
+    /// The system gives no poll.
+    pub fn new(shared: Arc<Shared>, runtime: Handle) -> io::Result<(Self, Arc<Bell>)> {
+        let poll = Poll::new()?;
+        let bell = Arc::new(Bell::new(mio::Waker::new(poll.registry(), BELL)?));
+        let shard = Self {
+            agenda: Agenda::new(shared.config.heartbeat),
+            shared,
+            bell: bell.clone(),
+            runtime,
+            poll,
+            members: Slab::new(),
+            lives: 0,
+            cohorts: Cohorts::default(),
+            turns: VecDeque::new(),
+            chunk: Chunk::new(false),
+            before: Cursor::nowhere(),
+            draining: false,
+            stopped: false,
+        };
+        Ok((shard, bell))
+    }
+
+    /// Serves until it is told to stop. Blocks: give it a thread.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        while !self.stopped {
+            if let Err(error) = self.poll.poll(&mut events, self.patience())
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "a shard cannot poll and ends with its streams");
+                return;
+            }
+            events.iter().filter(|event| event.token() != BELL).for_each(|event| self.heard(event));
+            self.take_mail();
+            self.take_due();
+            self.take_turns();
+        }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        if self.turns.is_empty() {
+            self.agenda.next().map(|at| at.saturating_duration_since(Instant::now()))
+        } else {
+            Some(Duration::ZERO)
+        }
+    }
+
+    fn heard(&mut self, event: &Event) {
+        let Some(member) = self.members.get_mut(event.token().0) else { return };
+        let seat = member.seat;
+        if event.is_error() || event.is_read_closed() || (event.is_readable() && !member.listen()) {
+            self.close(seat);
+        } else if event.is_writable() {
+            self.queue(seat);
+        }
+    }
+
+    fn take_mail(&mut self) {
+        let rung = self.bell.take();
+        for mail in rung.mail {
+            match mail {
+                Mail::Open(newcomer) => self.open(*newcomer),
+                Mail::Page(seat) => {
+                    self.forget_await(seat, |apart| apart.awaits_page = false);
+                    self.queue(seat);
+                }
+                Mail::Ends(seat, ends) => self.skip_beyond(seat, &ends),
+                Mail::Stop => self.stopped = true,
+            }
+        }
+        if rung.everybody {
+            self.look_around();
+            self.cohorts.numbers().into_iter().for_each(|number| self.queue_cohort(number));
+        } else {
+            for key in &rung.keys {
+                self.ring(key);
+            }
+        }
+    }
+
+    fn ring(&mut self, key: &str) {
+        for place in 0..self.cohorts.under(key).len() {
+            if let Some(number) = self.cohorts.under(key).get(place).copied() {
+                self.queue_cohort(number);
+            }
+        }
+    }
+
+    /// The edge stops, or its windows are read no further.
+    fn look_around(&mut self) {
+        if !self.draining && self.shared.drain.is_cancelled() {
+            self.draining = true;
+            let seats: Vec<_> = self.members.iter().map(|(_, member)| member.seat).collect();
+            seats.into_iter().for_each(|seat| self.leave_in_time(seat));
+        }
+        let retired = |member: &Member| {
+            let cohort = self.cohorts.get(member.cohort);
+            cohort.is_some_and(|cohort| cohort.session.windows.retired()).then_some(member.seat)
+        };
+        let retired: Vec<_> = self.members.iter().filter_map(|(_, member)| retired(member)).collect();
+        retired.into_iter().for_each(|seat| self.bye(seat, ByeReason::NotReady));
+    }
+
+    fn leave_in_time(&mut self, seat: Seat) {
+        let moment = self.shared.moment_in(self.shared.config.drain);
+        self.agenda.set(Instant::now() + moment, seat, Due::Drain);
+    }
+
+    fn open(&mut self, newcomer: Newcomer) {
+        let Newcomer { opened, socket, first, place } = newcomer;
+        let mut socket = mio::net::TcpStream::from_std(socket);
+        let entry = self.members.vacant_entry();
+        let seat = Seat { slot: small(entry.key()), life: self.lives };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut socket, Token(entry.key()), interest) {
+            tracing::warn!(%error, "a stream's socket cannot be polled");
+            return;
+        }
+        self.lives = self.lives.wrapping_add(1);
+        let cohort = self.cohorts.join(opened.cast, &opened.session, &opened.cursor);
+        entry.insert(Member {
+            socket,
+            seat,
+            cohort,
+            place: 0,
+            told: 0,
+            watched: false,
+            apart: Some(Box::new(Apart::new(Feed::new(opened.cursor), first))),
+            expires_at: opened.expires_at,
+            access: opened.access,
+            _held: opened.held,
+            _place: place,
+        });
+        self.stand_apart(seat);
+        self.agenda.beat(seat, Instant::now());
+        self.expect_end(seat);
+        if self.draining {
+            self.leave_in_time(seat);
+        }
+        if opened.session.windows.retired() {
+            self.bye(seat, ByeReason::NotReady);
+        }
+        self.queue(seat);
+    }
+
+    fn take_turns(&mut self) {
+        for _ in 0..TURNS {
+            match self.turns.pop_front() {
+                Some(Turn::Cohort(number)) => self.serve_cohort(number),
+                Some(Turn::Stream(seat)) => self.serve(seat),
+                None => return,
+            }
+        }
+    }
+
+    fn queue_cohort(&mut self, number: u32) {
+        if let Some(cohort) = self.cohorts.get_mut(number)
+            && !std::mem::replace(&mut cohort.queued, true)
+        {
+            self.turns.push_back(Turn::Cohort(number));
+        }
+    }
+
+    /// A stream that is apart gets a turn.
+    fn queue(&mut self, seat: Seat) {
+        if let Some(apart) = self.apart(seat)
+            && !std::mem::replace(&mut apart.queued, true)
+        {
+            self.turns.push_back(Turn::Stream(seat));
+        }
+    }
+
+    fn member(&mut self, seat: Seat) -> Option<&mut Member> {
+        self.members.get_mut(cohort::at(seat.slot)).filter(|member| member.seat == seat)
+    }
+
+    fn apart(&mut self, seat: Seat) -> Option<&mut Apart> {
+        self.member(seat)?.apart.as_deref_mut()
+    }
+
+    fn forget_await(&mut self, seat: Seat, forget: impl FnOnce(&mut Apart)) {
+        if let Some(apart) = self.apart(seat) {
+            forget(apart);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What a shard does when something is due for a stream, and how streams come, move between together and apart, and go.
+
+use schemas::partition::DeliveryPartition;
+use tokio::time::Instant;
+
+use super::agenda::{Due, Seat};
+use super::cohort::{at, small};
+use super::member::{Apart, Wrote};
+use super::{Mail, Shard};
+use crate::edge::DRAIN_GRACE;
+use crate::feed::{Feed, fresh_ends};
+use crate::frame::{Chunk, Notice, json};
+use crate::notice::{ByeReason, EXPIRING, Expiring, POSITION};
+use crate::stream::bye;
+use crate::timers::EXPIRING_BEFORE;
+
+impl Shard {
+    pub(super) fn take_due(&mut self) {
+        let now = Instant::now();
+        while let Some((seat, due)) = self.agenda.due(now) {
+            match due {
+                Due::Heartbeat => self.heartbeat(seat, now),
+                Due::Rested => {
+                    self.forget_await(seat, |apart| apart.awaits_rest = false);
+                    self.queue(seat);
+                }
+                Due::Future => self.look_beyond(seat),
+                Due::Stalled => self.look_whether_stuck(seat, now),
+                Due::Expiring => self.expiring(seat),
+                Due::Expired => self.bye(seat, ByeReason::Expired),
+                Due::Drain => self.bye(seat, ByeReason::Drain),
+                Due::GivenUp => self.reset(seat),
+            }
+        }
+    }
+
+    /// When a token ends, and when its holder is told.
+    pub(super) fn expect_end(&mut self, seat: Seat) {
+        let time = self.shared.clock.now();
+        let Some(expires_at) = self.member(seat).and_then(|member| member.expires_at) else { return };
+        let left = expires_at.since(time);
+        let now = Instant::now();
+        let Some(ends) = now.checked_add(left) else { return };
+        self.agenda.set(ends.checked_sub(EXPIRING_BEFORE).unwrap_or(now).max(now), seat, Due::Expiring);
+        self.agenda.set(ends, seat, Due::Expired);
+    }
+
+    /// A sign of life, and the position where it moved past what the client may not see.
+    fn heartbeat(&mut self, seat: Seat, now: Instant) {
+        let Some(number) = self.member(seat).map(|member| member.cohort) else { return };
+        self.agenda.beat(seat, now);
+        self.step(number);
+        let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
+        let Some(cohort) = self.cohorts.get(number) else { return };
+        let mut chunk = Chunk::new(false);
+        let moved = match &mut member.apart {
+            Some(apart) if apart.rest.is_empty() && !apart.ends => {
+                apart.feed.cursor_mut().take_unsaid().then(|| apart.feed.cursor().position().to_string())
+            }
+            Some(_) => return,
+            None => (member.told != cohort.moves).then(|| cohort.cursor.position().to_string()),
+        };
+        if let Some(id) = moved {
+            chunk.notice(Notice { name: POSITION, retry_ms: None, data: "{}", id: Some(&id) });
+            member.told = cohort.moves;
+        }
+        chunk.heartbeat();
+        self.say(seat, &chunk);
+    }
+
+    fn expiring(&mut self, seat: Seat) {
+        let Some((id, expires_at)) = self.stands_at(seat).zip(self.member(seat).and_then(|member| member.expires_at))
+        else {
+            return;
+        };
+        let mut chunk = Chunk::new(false);
+        let data = json(&Expiring::at(expires_at));
+        chunk.notice(Notice { name: EXPIRING, retry_ms: None, data: &data, id: Some(&id) });
+        self.say(seat, &chunk);
+    }
+
+    /// The last words of a stream.
+    pub(super) fn bye(&mut self, seat: Seat, reason: ByeReason) {
+        let Some(number) = self.member(seat).map(|member| member.cohort) else { return };
+        self.step(number);
+        let Some(id) = self.stands_at(seat) else { return };
+        if self.apart(seat).is_some_and(|apart| apart.ends) {
+            return;
+        }
+        let chunk = bye(&self.shared, reason, Some(&id));
+        if let Some(member) = self.member(seat) {
+            member.access.ended_by(reason.as_str());
+        }
+        self.owe(seat, chunk.as_bytes());
+        if let Some(apart) = self.apart(seat) {
+            apart.ends = true;
+        }
+        self.agenda.set(Instant::now() + DRAIN_GRACE, seat, Due::GivenUp);
+        self.flush(seat);
+    }
+
+    /// Words that must not be lost, right behind what the stream owes already.
+    fn say(&mut self, seat: Seat, chunk: &Chunk) {
+        let Some(member) = self.member(seat) else { return };
+        let written = if member.apart.is_some() { Wrote::Part(0) } else { member.write(chunk.as_bytes()) };
+        match written {
+            Wrote::All => {}
+            Wrote::Gone => self.close(seat),
+            Wrote::Part(written) => {
+                self.owe(seat, &chunk.as_bytes()[written..]);
+                if self.flush(seat) {
+                    self.queue(seat);
+                }
+            }
+        }
+    }
+
+    fn owe(&mut self, seat: Seat, bytes: &[u8]) {
+        let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
+        if let Some(apart) = &mut member.apart {
+            apart.rest.extend_from_slice(bytes);
+            return;
+        }
+        let Some(cohort) = self.cohorts.get(member.cohort) else { return };
+        let mut cursor = cohort.cursor.clone();
+        if member.told == cohort.moves {
+            cursor.take_unsaid();
+        }
+        self.part(seat, Apart::new(Feed::new(cursor), bytes.to_vec()));
+    }
+
+    /// The id of where a stream stands.
+    fn stands_at(&mut self, seat: Seat) -> Option<String> {
+        let member = self.members.get(at(seat.slot)).filter(|member| member.seat == seat)?;
+        let cohort = self.cohorts.get(member.cohort)?;
+        let cursor = member.apart.as_ref().map_or(&cohort.cursor, |apart| apart.feed.cursor());
+        Some(cursor.position().to_string())
+    }
+
+    /// Asks the log for its ends, where a stream stands beyond the windows.
+    fn look_beyond(&mut self, seat: Seat) {
+        let Some(member) = self.members.get_mut(at(seat.slot)).filter(|member| member.seat == seat) else { return };
+        let (Some(apart), Some(cohort)) = (&mut member.apart, self.cohorts.get(member.cohort)) else { return };
+        let beyond = apart.feed.cursor().beyond(&cohort.session.windows);
+        let (session, bell) = (cohort.session.clone(), self.bell.clone());
+        self.runtime.spawn(async move {
+            let ends = fresh_ends(&session, beyond).await;
+            bell.post(Mail::Ends(seat, ends));
+        });
+    }
+
+    /// Positions that are still beyond the ends are of the future and go on there; the others wait on.
+    pub(super) fn skip_beyond(&mut self, seat: Seat, ends: &[(DeliveryPartition, u64)]) {
+        let Some(apart) = self.apart(seat) else { return };
+        apart.awaits_future = false;
+        let mut chunk = Chunk::new(false);
+        apart.feed.skip_beyond(ends, &mut chunk);
+        if !chunk.is_empty() {
+            self.shared.meters.wrote(&chunk, self.shared.clock.now(), 1);
+            self.owe(seat, chunk.as_bytes());
+        }
+        self.queue(seat);
+    }
+
+    fn look_whether_stuck(&mut self, seat: Seat, now: Instant) {
+        let stall = self.shared.config.stall;
+        let Some(member) = self.member(seat) else { return };
+        let stuck = member.apart.as_ref().and_then(|apart| apart.stuck);
+        match stuck {
+            None => member.watched = false,
+            Some(since) if since + stall <= now => {
+                member.access.ended_by("stall");
+                tracing::info!("a client that takes nothing was let go");
+                self.reset(seat);
+            }
+            Some(since) => self.agenda.set(since + stall, seat, Due::Stalled),
+        }
+    }
+
+    /// A stream that was with its cohort has a cursor of its own now.
+    pub(super) fn part(&mut self, seat: Seat, apart: Apart) {
+        self.leave_list(seat);
+        if let Some(member) = self.member(seat) {
+            member.apart = Some(Box::new(apart));
+            self.stand_apart(seat);
+        }
+    }
+
+    /// Puts a stream into its cohort's list of those apart.
+    pub(super) fn stand_apart(&mut self, seat: Seat) {
+        let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
+        if let Some(cohort) = self.cohorts.get_mut(member.cohort) {
+            member.place = small(cohort.apart.len());
+            cohort.apart.push(seat.slot);
+        }
+    }
+
+    /// Takes a stream's own cursor away and puts it into its cohort's list of those together.
+    pub(super) fn stand_in(&mut self, seat: Seat) {
+        self.leave_list(seat);
+        let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
+        member.apart = None;
+        if let Some(cohort) = self.cohorts.get_mut(member.cohort) {
+            member.place = small(cohort.together.len());
+            cohort.together.push(seat.slot);
+        }
+    }
+
+    /// Takes a stream out of the list that it stands in; the last of the list takes its place.
+    fn leave_list(&mut self, seat: Seat) {
+        let Some(member) = self.members.get(at(seat.slot)) else { return };
+        let (place, is_apart) = (at(member.place), member.apart.is_some());
+        let Some(cohort) = self.cohorts.get_mut(member.cohort) else { return };
+        let list = if is_apart { &mut cohort.apart } else { &mut cohort.together };
+        if place < list.len() {
+            list.swap_remove(place);
+        }
+        let moved = list.get(place).copied();
+        if let Some(moved) = moved.and_then(|slot| self.members.get_mut(at(slot))) {
+            moved.place = small(place);
+        }
+    }
+
+    /// Lets a client go that takes nothing. It is reset: one that comes back to life then sees an error, never half a block that ends as
+    /// if it were whole.
+    fn reset(&mut self, seat: Seat) {
+        if let Some(member) = self.member(seat)
+            && let Err(error) = socket2::SockRef::from(&member.socket).set_linger(Some(std::time::Duration::ZERO))
+        {
+            tracing::debug!(%error, "a socket cannot be reset and is closed");
+        }
+        self.close(seat);
+    }
+
+    /// A stream ends.
+    pub(super) fn close(&mut self, seat: Seat) {
+        if self.member(seat).is_none() {
+            return;
+        }
+        self.leave_list(seat);
+        let member = self.members.remove(at(seat.slot));
+        self.cohorts.leave(member.cohort);
+    }
+}

@@ -1,0 +1,279 @@
+//! What a shard gives its streams: to a cohort one pull and its text to each stream; to a stream that is apart what it needs to
+//! come back.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::agenda::{Due, Seat};
+use super::cohort::at;
+use super::cut::{Cut, Stands};
+use super::member::{Apart, Wrote};
+use super::{Mail, Shard};
+use crate::cursor::{Cursor, Eyes, Pulled};
+use crate::feed::{Feed, Source};
+use crate::frame::Chunk;
+use crate::timers::FUTURE_WAITS;
+
+/// Writes between two looks at the clock, for the latency of each.
+const WRITES_PER_LOOK: u64 = 64;
+
+impl Shard {
+    /// A cohort's turn: those together get what is there; those apart look for themselves.
+    pub(super) fn serve_cohort(&mut self, number: u32) {
+        let Some(cohort) = self.cohorts.get_mut(number) else { return };
+        cohort.queued = false;
+        let apart: VecDeque<u32> = cohort.apart.iter().copied().collect();
+        self.step(number);
+        for slot in apart {
+            if let Some(seat) = self.members.get(at(slot)).map(|member| member.seat) {
+                self.queue(seat);
+            }
+        }
+    }
+
+    /// One pull for all that are together.
+    pub(super) fn step(&mut self, number: u32) {
+        let Some(cohort) = self.cohorts.get_mut(number) else { return };
+        if cohort.together.is_empty() {
+            return;
+        }
+        let mut chunk = std::mem::take(&mut self.chunk);
+        chunk.clear(cohort.cast.named);
+        self.before.copy_from(&cohort.cursor);
+        let eyes = Eyes { reader: &cohort.cast.reader, now: self.shared.clock.now(), until: None };
+        let pulled = cohort.cursor.pull(&cohort.session.windows, eyes, &[], &mut chunk);
+        if !cohort.cursor.stands_with(&self.before) {
+            cohort.moves += 1;
+        }
+        if !chunk.is_empty() {
+            self.broadcast(number, &mut chunk);
+        }
+        self.chunk = chunk;
+        match pulled {
+            Pulled::Dry => {}
+            Pulled::Full => self.queue_cohort(number),
+            Pulled::Below { .. } => self.scatter(number),
+        }
+    }
+
+    /// Writes a chunk to all that are together. Who does not take it falls apart.
+    fn broadcast(&mut self, number: u32, chunk: &mut Chunk) {
+        let Some(cohort) = self.cohorts.get_mut(number) else { return };
+        let told = if cohort.cursor.take_unsaid() { cohort.moves.wrapping_sub(1) } else { cohort.moves };
+        let (mut place, mut copies) = (0, 0);
+        while let Some(slot) = self.cohorts.get(number).and_then(|cohort| cohort.together.get(place)).copied() {
+            let Some(member) = self.members.get_mut(at(slot)) else { return };
+            match member.write(chunk.as_bytes()) {
+                Wrote::All => {
+                    member.told = told;
+                    member.access.wrote(chunk.tally(), chunk.as_bytes().len());
+                    (place, copies) = (place + 1, copies + 1);
+                }
+                Wrote::Part(written) => self.fall_apart(slot, chunk, written),
+                Wrote::Gone => {
+                    let seat = member.seat;
+                    self.close(seat);
+                }
+            }
+            if copies == WRITES_PER_LOOK {
+                self.shared.meters.wrote(chunk, self.shared.clock.now(), std::mem::take(&mut copies));
+            }
+        }
+        self.shared.meters.wrote(chunk, self.shared.clock.now(), copies);
+    }
+
+    /// A stream that was together and did not take a whole chunk: it keeps the rest of a block, and goes on from behind that.
+    fn fall_apart(&mut self, slot: u32, chunk: &Chunk, written: usize) {
+        let Some(member) = self.members.get(at(slot)) else { return };
+        let (seat, number) = (member.seat, member.cohort);
+        let Some(cohort) = self.cohorts.get(number) else { return };
+        let (cursor, rest) = cut(&self.before, &cohort.cursor, chunk, written);
+        self.part(seat, Apart::new(Feed::new(cursor), rest));
+        self.count_part(seat, chunk, written);
+        self.stick(seat);
+    }
+
+    /// The window has overtaken those that are together: each goes on alone, from pages that they share.
+    fn scatter(&mut self, number: u32) {
+        while let Some(slot) = self.cohorts.get(number).and_then(|cohort| cohort.together.last()).copied() {
+            let (Some(cohort), Some(member)) = (self.cohorts.get(number), self.members.get(at(slot))) else { return };
+            let (seat, feed) = (member.seat, Feed::new(cohort.cursor.clone()));
+            self.part(seat, Apart::new(feed, Vec::new()));
+            self.queue(seat);
+        }
+    }
+
+    /// The turn of a stream that is apart.
+    pub(super) fn serve(&mut self, seat: Seat) {
+        let Some(apart) = self.apart(seat) else { return };
+        apart.queued = false;
+        if !self.flush(seat) {
+            return;
+        }
+        let Some(number) = self.member(seat).map(|member| member.cohort) else { return };
+        self.step(number);
+        let mut chunk = std::mem::take(&mut self.chunk);
+        self.fill(seat, &mut chunk);
+        if chunk.is_empty() {
+            self.come_back(seat);
+        } else if self.send(seat, &chunk) {
+            self.queue(seat);
+        }
+        self.chunk = chunk;
+    }
+
+    /// Pulls for a stream that is apart, no further than its cohort stands.
+    fn fill(&mut self, seat: Seat, chunk: &mut Chunk) {
+        let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
+        let (Some(apart), Some(cohort)) = (&mut member.apart, self.cohorts.get(member.cohort)) else { return };
+        chunk.clear(cohort.cast.named);
+        self.before.copy_from(apart.feed.cursor());
+        let source = Source {
+            session: &cohort.session,
+            reader: &cohort.cast.reader,
+            now: Instant::now(),
+            time: self.shared.clock.now(),
+            until: (!cohort.together.is_empty()).then(|| cohort.cursor.position()),
+            replay_bytes_per_minute: self.shared.config.replay_bytes_per_minute,
+        };
+        apart.feed.fill(&source, chunk);
+    }
+
+    /// Writes a chunk to a stream that is apart and owes nothing; whether it took all. Before the pull it stood at `self.before`.
+    pub(super) fn send(&mut self, seat: Seat, chunk: &Chunk) -> bool {
+        let Some(member) = self.member(seat) else { return false };
+        let Some(mut apart) = member.apart.take() else { return false };
+        apart.feed.let_page_go();
+        let wrote = member.write(chunk.as_bytes());
+        match wrote {
+            Wrote::All => {
+                member.apart = Some(apart);
+                member.access.wrote(chunk.tally(), chunk.as_bytes().len());
+                let began_at = member.access.began_at();
+                self.shared.meters.wrote_since(chunk, self.shared.clock.now(), began_at);
+                true
+            }
+            Wrote::Part(written) => {
+                let (cursor, rest) = cut(&self.before, apart.feed.cursor(), chunk, written);
+                *apart.feed.cursor_mut() = cursor;
+                apart.rest = rest;
+                if let Some(member) = self.member(seat) {
+                    member.apart = Some(apart);
+                }
+                self.count_part(seat, chunk, written);
+                self.stick(seat);
+                false
+            }
+            Wrote::Gone => {
+                member.apart = Some(apart);
+                self.close(seat);
+                false
+            }
+        }
+    }
+
+    /// Writes what a stream that is apart owes; whether it may be given more.
+    pub(super) fn flush(&mut self, seat: Seat) -> bool {
+        let Some(member) = self.member(seat) else { return false };
+        let Some(mut apart) = member.apart.take() else { return false };
+        let wrote = member.write(&apart.rest);
+        if let Wrote::Part(written) = wrote {
+            apart.rest.drain(..written);
+            apart.stuck = apart.stuck.filter(|_| written == 0);
+        } else {
+            (apart.rest, apart.stuck) = (Vec::new(), None);
+        }
+        let ends = apart.ends;
+        member.apart = Some(apart);
+        match wrote {
+            Wrote::All if !ends => true,
+            Wrote::All | Wrote::Gone => {
+                self.close(seat);
+                false
+            }
+            Wrote::Part(_) => {
+                self.stick(seat);
+                false
+            }
+        }
+    }
+
+    /// A socket takes nothing: somebody looks again in time.
+    fn stick(&mut self, seat: Seat) {
+        let (now, stall) = (Instant::now(), self.shared.config.stall);
+        let Some(member) = self.member(seat) else { return };
+        let Some(apart) = &mut member.apart else { return };
+        apart.stuck.get_or_insert(now);
+        if !std::mem::replace(&mut member.watched, true) {
+            self.agenda.set(now + stall, seat, Due::Stalled);
+        }
+    }
+
+    /// There is nothing more for a stream now: it waits for a page, a rest or the log, or stands with its cohort again.
+    fn come_back(&mut self, seat: Seat) {
+        let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
+        let (Some(apart), Some(cohort)) = (&mut member.apart, self.cohorts.get(member.cohort)) else { return };
+        if let Some(ticket) = apart.feed.ticket() {
+            if !std::mem::replace(&mut apart.awaits_page, true) {
+                let (mut ticket, bell) = (ticket.clone(), self.bell.clone());
+                self.runtime.spawn(async move {
+                    drop(ticket.ready().await);
+                    bell.post(Mail::Page(seat));
+                });
+            }
+        } else if let Some(until) = apart.feed.rests_until() {
+            if !std::mem::replace(&mut apart.awaits_rest, true) {
+                self.agenda.set(until, seat, Due::Rested);
+            }
+        } else if !apart.feed.cursor().beyond(&cohort.session.windows).is_empty() {
+            if !std::mem::replace(&mut apart.awaits_future, true) {
+                self.agenda.set(Instant::now() + FUTURE_WAITS, seat, Due::Future);
+            }
+        } else {
+            self.stand_together(seat);
+        }
+    }
+
+    /// A stream stands where its cohort stands, from now on with it.
+    fn stand_together(&mut self, seat: Seat) {
+        let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
+        let number = member.cohort;
+        let (Some(apart), Some(cohort)) = (&mut member.apart, self.cohorts.get_mut(number)) else { return };
+        if cohort.together.is_empty() {
+            cohort.cursor.copy_from(apart.feed.cursor());
+            cohort.moves += 1;
+        } else if !cohort.cursor.stands_with(apart.feed.cursor()) {
+            self.queue_cohort(number); // one of the two has seen more of the windows: both look again
+            return;
+        }
+        let unsaid = apart.feed.cursor_mut().take_unsaid();
+        member.told = if unsaid { cohort.moves.wrapping_sub(1) } else { cohort.moves };
+        self.stand_in(seat);
+    }
+
+    /// Counts the events of a chunk that were written, or are written with the rest of their block.
+    fn count_part(&mut self, seat: Seat, chunk: &Chunk, written: usize) {
+        let now = self.shared.clock.now();
+        let Some(member) = self.member(seat) else { return };
+        let owed = member.apart.as_ref().map_or(0, |apart| apart.rest.len());
+        let (bytes, began_at) = (written + owed, member.access.began_at());
+        member.access.wrote_part(chunk.tally(), bytes);
+        self.shared.meters.wrote_part(chunk, bytes, now, began_at);
+    }
+}
+
+/// Where a stream goes on that took so many bytes of a chunk, and what it must be given first. Gaps of partitions that began another life
+/// stand in no position: a chunk that may hold one is kept whole.
+fn cut(before: &Cursor, behind: &Cursor, chunk: &Chunk, written: usize) -> (Cursor, Vec<u8>) {
+    let bytes = chunk.as_bytes();
+    let cut = Cut::of(bytes, written);
+    match cut.stands {
+        Stands::Before if before.knows_lives_of(behind) => (before.clone(), Vec::new()),
+        Stands::At(id) if before.knows_lives_of(behind) => match before.moved_to(id) {
+            Some(cursor) => (cursor, cut.rest.to_vec()),
+            None => (behind.clone(), bytes[written..].to_vec()),
+        },
+        Stands::Before | Stands::At(_) | Stands::Behind => (behind.clone(), bytes[written..].to_vec()),
+    }
+}

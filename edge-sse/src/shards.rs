@@ -1,0 +1,76 @@
+//! The shards of an edge: as many threads as there are cores, each with its own streams.
+//!
+//! In: streams that were opened, with their sockets. Out: nothing; a shard has a stream until it ends.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::{io, thread};
+
+use tokio::runtime::Handle;
+
+use crate::edge::Shared;
+use crate::shard::{Bell, Mail, Newcomer, Shard};
+
+/// Where streams are handed to; empty until the edge runs.
+#[derive(Debug, Default)]
+pub struct Shards {
+    bells: OnceLock<Vec<Arc<Bell>>>,
+    next: AtomicUsize,
+}
+
+/// Threads that run.
+#[derive(Debug)]
+pub struct Running {
+    bells: Vec<Arc<Bell>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Shards {
+    /// Gives each shard a thread. The log is waited for on the runtime of the caller.
+    ///
+    /// # Errors
+    /// The system gives no poll or no thread.
+    pub fn start(&self, shared: &Arc<Shared>) -> io::Result<Running> {
+        let mut running = Running { bells: Vec::new(), threads: Vec::new() };
+        for number in 0..shared.config.shards.max(1) {
+            let (shard, bell) = Shard::new(shared.clone(), Handle::current())?;
+            let name = format!("edge-shard-{number}");
+            running.threads.push(thread::Builder::new().name(name).spawn(|| shard.run())?);
+            running.bells.push(bell);
+        }
+        let taken = |_| io::Error::other("the shards run already");
+        shared.wakers.set_bells(running.bells.clone()).map_err(taken)?;
+        self.bells.set(running.bells.clone()).map_err(taken)?;
+        Ok(running)
+    }
+
+    /// Hands a stream to a shard, in turns; whether there is one.
+    pub fn open(&self, newcomer: Newcomer) -> bool {
+        let Some(bells) = self.bells.get() else { return false };
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let bell = bells.get(turn % bells.len());
+        bell.is_some_and(|bell| {
+            bell.post(Mail::Open(Box::new(newcomer)));
+            true
+        })
+    }
+
+    /// Whether there are shards that take streams.
+    #[must_use]
+    pub fn running(&self) -> bool {
+        self.bells.get().is_some()
+    }
+}
+
+impl Running {
+    /// Ends the threads with the streams that they still have, and waits for them. Blocks.
+    pub fn stop(self) {
+        self.bells.iter().for_each(|bell| bell.post(Mail::Stop));
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a shard panicked");
+            }
+        }
+    }
+}
