@@ -177,8 +177,9 @@ impl Roles {
             }
         };
         let edge = async {
-            if let Some(edge) = &self.edge {
-                edge.run(stop.clone()).await;
+            match &self.edge {
+                Some(edge) => ended("edge", edge.run(stop.clone()).await, &stop),
+                None => Ok(()),
             }
         };
         let machine = async {
@@ -187,8 +188,8 @@ impl Roles {
                 None => Ok(()),
             }
         };
-        let (ingest, router, (), machine) = tokio::join!(ingest, router, edge, machine);
-        ingest.and(router).and(machine)
+        let (ingest, router, edge, machine) = tokio::join!(ingest, router, edge, machine);
+        ingest.and(router).and(edge).and(machine)
     }
 }
 

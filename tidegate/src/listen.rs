@@ -7,6 +7,7 @@ mod metrics;
 mod addresses;
 mod spoken;
 pub(crate) mod tls;
+mod http1;
 mod connection;
 
 use std::net::SocketAddr;
@@ -62,8 +63,7 @@ impl Listener {
             };
             let serving = serving.clone();
             connections.spawn(async move {
-                serving.serve(socket).await;
-                drop((counted, permit));
+                serving.serve(socket, Box::new((counted, permit))).await;
             });
         }
         drop(self.socket);

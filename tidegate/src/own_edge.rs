@@ -45,7 +45,7 @@ pub(crate) async fn beside<F: Future<Output = Result<(), Failure>>>(
             reader(format!("http://{address}")).await
         } => ended,
         () = serving => Ok(()),
-        () = edge.run(stop.clone()) => Ok(()),
+        ended = edge.run(stop.clone()) => ended.map_err(Failure::of),
     }
 }
 

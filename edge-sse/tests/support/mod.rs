@@ -193,7 +193,7 @@ impl Served {
     pub fn start(edge: Edge) -> Self {
         let shutdown = CancellationToken::new();
         let (running, until) = (edge.clone(), shutdown.clone());
-        let task = tokio::spawn(async move { running.run(until).await });
+        let task = tokio::spawn(async move { running.run(until).await.unwrap() });
         Self { edge, shutdown, task }
     }
 

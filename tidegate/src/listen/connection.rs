@@ -1,12 +1,13 @@
 //! One connection from its accept to its end: its handshake, which HTTP it speaks, and its requests.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::time::Duration;
 
 use axum::Router;
 use edge_sse::Patient;
-use hyper::server::conn::http1::{self, UpgradeableConnection};
-use hyper::server::conn::http2;
+use hyper::server::conn::http1::UpgradeableConnection;
+use hyper::server::conn::{http1 as hyper_http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::http1;
 use super::metrics::{self, Open};
 use super::spoken::Spoken;
 use super::tls::Tls;
@@ -29,7 +31,7 @@ const HTTP2_PING_EVERY: Duration = Duration::from_secs(20);
 /// What all connections share.
 pub(super) struct Serving {
     tls: Option<TlsAcceptor>,
-    http1: http1::Builder,
+    http1: hyper_http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     routes: Router,
     head_wait: Duration,
@@ -52,8 +54,11 @@ impl Serving {
         stall: Duration,
         shutdown: CancellationToken,
     ) -> Self {
-        let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(config.header_wait).max_buf_size(config.header_bytes_max);
+        let mut http1 = hyper_http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.header_wait)
+            .max_buf_size(config.header_bytes_max);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
@@ -66,8 +71,8 @@ impl Serving {
         Self { tls, http1, http2, routes, head_wait: config.header_wait, stall, shutdown }
     }
 
-    /// Serves a connection to its end.
-    pub(super) async fn serve(&self, socket: TcpStream) {
+    /// Serves a connection to its end, or until the edge takes it over. `place` is held while it is open.
+    pub(super) async fn serve(&self, socket: TcpStream, place: Box<dyn Any + Send + Sync>) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
@@ -78,14 +83,17 @@ impl Serving {
             begun = self.begin(socket) => begun,
         };
         match begun {
-            Some(Begun::Plain(socket, spoken)) => {
-                let _open = Open::begin("plain");
+            Some(Begun::Plain(socket, Spoken::Http1)) => {
+                let place = Box::new((Open::begin("plain"), place));
+                http1::serve(socket, &self.http1, self.routes.clone(), place, &self.shutdown).await;
+            }
+            Some(Begun::Plain(socket, spoken @ Spoken::Http2)) => {
+                let _place = (Open::begin("plain"), place);
                 self.requests(socket, spoken).await;
             }
-            // In a box, so that plain connections are as small as they can be.
             Some(Begun::Tls(socket, spoken)) => {
-                let _open = Open::begin("tls");
-                Box::pin(self.requests(socket, spoken)).await;
+                let _place = (Open::begin("tls"), place);
+                self.requests(*socket, spoken).await;
             }
             None => {}
         }
