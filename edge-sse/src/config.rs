@@ -1,6 +1,5 @@
 //! What an edge may be told, with its defaults. Reads no file, no environment.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +30,7 @@ pub struct Config {
     /// A client that takes no byte for so long is let go.
     #[serde(rename = "stall_ms", with = "millis")]
     pub stall: Duration,
-    /// Threads that write to streams over plain HTTP/1.1.
+    /// Threads that write to streams over plain HTTP/1.1; 0 is one a core.
     pub shards: usize,
     /// Streams that one user may hold on this edge; the anonymous are not counted.
     pub connections_per_user: usize,
@@ -61,7 +60,7 @@ impl Default for Config {
             retry_max: Duration::from_secs(5),
             drain: Duration::from_secs(5),
             stall: Duration::from_secs(60),
-            shards: std::thread::available_parallelism().map_or(2, NonZeroUsize::get),
+            shards: 0,
             connections_per_user: 5,
             connections_max: 16_000, // of the 20,000 files that a process may open on a usual machine
             replay_bytes_per_minute: 64 * 1024 * 1024,
@@ -86,7 +85,6 @@ impl Config {
         refuse(self.heartbeat.is_zero(), "edge.heartbeat_ms must be above 0");
         refuse(self.stall.is_zero(), "edge.stall_ms must be above 0");
         refuse(self.retry_min > self.retry_max, "edge.retry_min_ms must not be above edge.retry_max_ms");
-        refuse(self.shards == 0, "edge.shards must be above 0");
         refuse(self.catch_up_reads == 0, "edge.catch_up_reads must be above 0");
         refuse(self.replay_bytes_per_minute == 0, "edge.replay_bytes_per_minute must be above 0");
         for origin in &self.origins {

@@ -140,8 +140,8 @@ impl Cursor {
     pub fn moved_to(&self, id: &str) -> Option<Self> {
         let Ok(Presented::Position(position)) = Position::parse(id) else { return None };
         let same = |((of, _), (here, _)): (&(DeliveryPartition, u64), &(DeliveryPartition, u64))| of == here;
-        let alike = position.next.len() == self.position.next.len()
-            && position.next.iter().zip(&self.position.next).all(same);
+        let alike =
+            position.next.len() == self.position.next.len() && position.next.iter().zip(&self.position.next).all(same);
         alike.then(|| Self { position, unsaid: false, places: self.places.clone(), ..*self })
     }
 
@@ -276,7 +276,8 @@ impl Cursor {
             let (partition, from) = self.position.next[at];
             let place = &self.places[at];
             let until = eyes.until.and_then(|position| position.next.get(at)).map(|(_, next)| *next);
-            let wanted = Wanted { incarnation: place.incarnation, keys: &place.keys, from, until, entries: LOOK_ENTRIES };
+            let wanted =
+                Wanted { incarnation: place.incarnation, keys: &place.keys, from, until, entries: LOOK_ENTRIES };
             match windows.read(partition, |window| window.read(wanted)) {
                 Some(Reading::Taken(taken)) => {
                     let dry = taken.dry;

@@ -63,12 +63,7 @@ async fn stream(
     }
 }
 
-async fn open(
-    shared: &Arc<Shared>,
-    uri: &Uri,
-    headers: &HeaderMap,
-    may_take_over: bool,
-) -> Result<Response, Refusal> {
+async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, may_take_over: bool) -> Result<Response, Refusal> {
     let ask = Ask::parse(uri, headers)?;
     let claims = claims(shared, headers)?;
     let subscription = Subscription::decide(&shared.catalogues, &claims, &ask.channels)?;

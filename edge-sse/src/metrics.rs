@@ -8,7 +8,7 @@ use schemas::lane::Lane;
 use schemas::time::Timestamp;
 
 use crate::cursor::Passed;
-use crate::frame::{Chunk, Sent};
+use crate::frame::{Chunk, Sent, Tally};
 use crate::gap::Reason;
 
 /// A stream began.
@@ -50,26 +50,20 @@ impl Meters {
     /// A chunk was handed to so many sockets whose streams are live.
     pub fn wrote(&self, chunk: &Chunk, now: Timestamp, copies: u64) {
         if copies > 0 {
-            self.count(chunk, chunk.as_bytes().len(), copies);
+            self.count(chunk.tally(), chunk.as_bytes().len(), copies);
             self.time(&chunk.tally().events, now, copies);
         }
     }
 
-    /// A chunk was handed to one socket, whose stream began then: what was accepted before is not live for it.
-    pub fn wrote_since(&self, chunk: &Chunk, now: Timestamp, began_at: Timestamp) {
-        self.wrote_part(chunk, chunk.as_bytes().len(), now, began_at);
-    }
-
-    /// So many bytes of a chunk were.
-    pub fn wrote_part(&self, chunk: &Chunk, bytes: usize, now: Timestamp, began_at: Timestamp) {
-        self.count(chunk, bytes, 1);
-        let written = chunk.tally().events_until(bytes);
+    /// So many bytes were handed to one socket, whose stream began then: what was accepted before is not live for it.
+    pub fn wrote_since(&self, tally: &Tally, bytes: usize, now: Timestamp, began_at: Timestamp) {
+        self.count(tally, bytes, 1);
+        let written = tally.events_until(bytes);
         let live: Vec<Sent> = written.iter().copied().filter(|sent| sent.accepted >= began_at).collect();
         self.time(&live, now, 1);
     }
 
-    fn count(&self, chunk: &Chunk, bytes: usize, copies: u64) {
-        let tally = chunk.tally();
+    fn count(&self, tally: &Tally, bytes: usize, copies: u64) {
         let written = tally.events_until(bytes);
         for (lane, counter) in Lane::ALL.into_iter().zip(&self.events) {
             let events = written.iter().filter(|sent| sent.lane == lane).count();

@@ -13,7 +13,7 @@ use crate::access::Access;
 use crate::arrival::Arrival;
 use crate::cursor::Sink;
 use crate::edge::{Session, Shared};
-use crate::feed::{Feed, Source};
+use crate::feed::{Feed, Source, fresh_ends};
 use crate::frame::Tally;
 use crate::gap::Gap;
 use crate::interest::Held;
@@ -58,8 +58,6 @@ impl Reading {
     pub fn begin(shared: &Arc<Shared>, arrival: Arrival) -> (Self, Vec<Gap>) {
         let Arrival { session, reader, expires_at, started, sleeper, access } = arrival;
         let (now, time) = (Instant::now(), shared.clock.now());
-        let left = |at: schemas::time::Timestamp| at.millis().saturating_sub(time.millis());
-        let lives = |at| Duration::from_millis(u64::try_from(left(at)).unwrap_or(0));
         let beyond = !started.cursor.beyond(&session.windows).is_empty();
         let reading = Self {
             shared: shared.clone(),
@@ -68,7 +66,7 @@ impl Reading {
             feed: Feed::new(started.cursor),
             sleeper,
             access,
-            expires: expires_at.and_then(|at| now.checked_add(lives(at))),
+            expires: expires_at.and_then(|at| now.checked_add(at.since(time))),
             future: beyond.then(|| now + FUTURE_WAITS),
             _held: started.held,
         };
@@ -114,7 +112,8 @@ impl Reading {
 
     /// What a piece had is counted when it is handed over.
     pub fn handed_over(&mut self, bytes: usize, tally: &Tally) {
-        self.access.written(bytes, tally, self.shared.clock.now());
+        self.access.wrote(tally, bytes);
+        self.shared.meters.wrote_since(tally, bytes, self.shared.clock.now(), self.access.began_at());
     }
 
     fn ends(&self) -> Option<ByeReason> {
@@ -135,6 +134,7 @@ impl Reading {
             reader: &self.reader,
             now: Instant::now(),
             time: self.shared.clock.now(),
+            until: None,
             replay_bytes_per_minute: self.shared.config.replay_bytes_per_minute,
         };
         self.feed.fill(&source, sink);
@@ -142,8 +142,12 @@ impl Reading {
 
     /// A place that is still beyond the log's end after its time is of the future.
     async fn look_beyond(&mut self, sink: &mut impl Sink) {
-        if self.future.take_if(|at| *at <= Instant::now()).is_some() && self.feed.look_beyond(&self.session, sink).await
-        {
+        if self.future.take_if(|at| *at <= Instant::now()).is_none() {
+            return;
+        }
+        let ends = fresh_ends(&self.session, self.feed.cursor().beyond(&self.session.windows)).await;
+        self.feed.skip_beyond(&ends, sink);
+        if !self.feed.cursor().beyond(&self.session.windows).is_empty() {
             self.future = Some(Instant::now() + FUTURE_WAITS);
         }
     }

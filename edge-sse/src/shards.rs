@@ -2,6 +2,7 @@
 //!
 //! In: streams that were opened, with their sockets. Out: nothing; a shard has a stream until it ends.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -33,7 +34,7 @@ impl Shards {
     /// The system gives no poll or no thread.
     pub fn start(&self, shared: &Arc<Shared>) -> io::Result<Running> {
         let mut running = Running { bells: Vec::new(), threads: Vec::new() };
-        for number in 0..shared.config.shards.max(1) {
+        for number in 0..threads(shared.config.shards) {
             let (shard, bell) = Shard::new(shared.clone(), Handle::current())?;
             let name = format!("edge-shard-{number}");
             running.threads.push(thread::Builder::new().name(name).spawn(|| shard.run())?);
@@ -60,6 +61,13 @@ impl Shards {
     #[must_use]
     pub fn running(&self) -> bool {
         self.bells.get().is_some()
+    }
+}
+
+fn threads(wanted: usize) -> usize {
+    match wanted {
+        0 => thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        some => some,
     }
 }
 

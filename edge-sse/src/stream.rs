@@ -197,8 +197,9 @@ impl Stream {
         if !chunk.is_empty() {
             self.feed.let_page_go();
         }
-        self.access.wrote(chunk.tally(), chunk.as_bytes().len());
-        self.shared.meters.wrote_since(&chunk, self.shared.clock.now(), self.access.began_at());
+        let (tally, bytes) = (chunk.tally(), chunk.as_bytes().len());
+        self.access.wrote(tally, bytes);
+        self.shared.meters.wrote_since(tally, bytes, self.shared.clock.now(), self.access.began_at());
         chunk.finish()
     }
 }

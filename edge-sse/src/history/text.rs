@@ -1,11 +1,12 @@
 //! Events as JSON text: `{"position", "event"}` one after the other, and gaps. Two shapes: a page, and lines. Pure.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use schemas::delivery::Delivery;
 use schemas::position::Position;
 
 use crate::cursor::{Passed, Sink};
 use crate::entry::Routed;
-use crate::frame::{Tally, json};
+use crate::frame::{Sent, Tally, json};
 use crate::gap::Gap;
 use crate::history::ask::Form;
 use crate::subscription::Refused;
@@ -91,7 +92,8 @@ impl Sink for Text {
             self.body.put_u8(b'\n');
         }
         self.events += 1;
-        self.tally.events.push((routed.delivery.lane, routed.delivery.accepted_time));
+        let Delivery { lane, accepted_time, .. } = &routed.delivery;
+        self.tally.events.push(Sent { lane: *lane, accepted: *accepted_time, end: self.body.len() });
         self.tally.traces.extend(routed.traceparent.clone());
     }
 

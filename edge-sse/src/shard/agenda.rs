@@ -103,10 +103,7 @@ mod tests {
         agenda.set(now + 3 * second, first, Due::Rested);
         assert_eq!((agenda.next(), agenda.due(now)), (Some(now + 3 * second), None));
         let all: Vec<_> = std::iter::from_fn(|| agenda.due(now + 16 * second)).collect();
-        assert_eq!(
-            all,
-            [(first, Due::Rested), (other, Due::Drain), (first, Due::Heartbeat), (other, Due::Heartbeat)]
-        );
+        assert_eq!(all, [(first, Due::Rested), (other, Due::Drain), (first, Due::Heartbeat), (other, Due::Heartbeat)]);
         assert_eq!(agenda.next(), None);
     }
 }

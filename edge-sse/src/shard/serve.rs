@@ -151,7 +151,8 @@ impl Shard {
                 member.apart = Some(apart);
                 member.access.wrote(chunk.tally(), chunk.as_bytes().len());
                 let began_at = member.access.began_at();
-                self.shared.meters.wrote_since(chunk, self.shared.clock.now(), began_at);
+                let (tally, bytes) = (chunk.tally(), chunk.as_bytes().len());
+                self.shared.meters.wrote_since(tally, bytes, self.shared.clock.now(), began_at);
                 true
             }
             Wrote::Part(written) => {
@@ -259,7 +260,7 @@ impl Shard {
         let owed = member.apart.as_ref().map_or(0, |apart| apart.rest.len());
         let (bytes, began_at) = (written + owed, member.access.began_at());
         member.access.wrote_part(chunk.tally(), bytes);
-        self.shared.meters.wrote_part(chunk, bytes, now, began_at);
+        self.shared.meters.wrote_since(chunk.tally(), bytes, now, began_at);
     }
 }
 

@@ -55,10 +55,7 @@ impl Serving {
         shutdown: CancellationToken,
     ) -> Self {
         let mut http1 = hyper_http1::Builder::new();
-        http1
-            .timer(TokioTimer::new())
-            .header_read_timeout(config.header_wait)
-            .max_buf_size(config.header_bytes_max);
+        http1.timer(TokioTimer::new()).header_read_timeout(config.header_wait).max_buf_size(config.header_bytes_max);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
