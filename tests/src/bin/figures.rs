@@ -25,8 +25,10 @@ use tokio::time::MissedTickBehavior;
 
 /// Events a second.
 const RATE: usize = 10_000;
-/// For so long.
+/// For so many seconds.
 const SECONDS: usize = 60;
+/// And with `--quick`.
+const QUICK_SECONDS: usize = 10;
 /// Subscribers, each of all events.
 const SUBSCRIBERS: usize = 10;
 /// Bytes of an event's payload.
@@ -52,7 +54,10 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 async fn main() -> Result<(), Failure> {
     embedded().await?;
     match Services::find("figures on Kafka") {
-        Some(services) => on_kafka(&services).await,
+        Some(services) => {
+            let quick = std::env::args().any(|argument| argument == "--quick");
+            on_kafka(&services, RATE * if quick { QUICK_SECONDS } else { SECONDS }).await
+        }
         None => Ok(()),
     }
 }
@@ -75,20 +80,21 @@ fn say_memory(what: &str, process: &Process, target_mib: u64) {
     println!("{what}: {} MiB resident (target: at most {target_mib} MiB)", process.resident_kib() / 1024);
 }
 
-async fn on_kafka(services: &Services) -> Result<(), Failure> {
+async fn on_kafka(services: &Services, events: usize) -> Result<(), Failure> {
     let mut deployment = Deployment::on(services);
     deployment.flag("--catalogue", "bench");
     let (router, edge) = tokio::join!(deployment.start(Role::Router), deployment.start(Role::Edge));
     let mut subscribers = Vec::new();
     for _ in 0..SUBSCRIBERS {
-        subscribers.push(subscribe(&edge.url("/v1/stream?channel=bench:*")).await?);
+        subscribers.push(subscribe(&edge.url("/v1/stream?channel=bench:*"), events).await?);
     }
-    let seconds = publish(services, deployment.prefix()).await?;
-    println!("Kafka: {} events published in {seconds:.1} s", RATE * SECONDS);
-    let mut latencies = Vec::with_capacity(RATE * SECONDS * SUBSCRIBERS);
+    let seconds = publish(services, deployment.prefix(), events).await?;
+    println!("Kafka: {events} events published in {seconds:.1} s");
+    let mut latencies = Vec::with_capacity(events * SUBSCRIBERS);
     for subscriber in subscribers {
         latencies.extend(subscriber.await??);
     }
+    println!("Kafka: {} of {} deliveries received", latencies.len(), events * SUBSCRIBERS);
     say_latencies(&mut latencies);
     say_memory("router on Kafka", &router, 100);
     say_memory("edge on Kafka", &edge, 100);
@@ -101,7 +107,6 @@ fn say_latencies(latencies: &mut [u32]) {
         let index = (latencies.len() * thousandths / 1_000).min(latencies.len().saturating_sub(1));
         latencies.get(index).map_or(f64::NAN, |micros| f64::from(*micros) / 1_000.0)
     };
-    println!("Kafka: {} of {} deliveries received", latencies.len(), RATE * SECONDS * SUBSCRIBERS);
     let (p50, p99, p999, most) = (at(500), at(990), at(999), at(1_000));
     println!(
         "Kafka: publish → socket p50 {p50:.1} ms, p99 {p99:.1} ms (target: under 100 ms), p99.9 {p999:.1} ms, max {most:.1} ms"
@@ -109,7 +114,7 @@ fn say_latencies(latencies: &mut [u32]) {
 }
 
 /// Publishes at the rate; how long it took, acknowledgements included.
-async fn publish(services: &Services, prefix: &str) -> Result<f64, Failure> {
+async fn publish(services: &Services, prefix: &str, events: usize) -> Result<f64, Failure> {
     let journal = Arc::new(KafkaJournal::open(KafkaConfig::new(&services.kafka, "figures"))?);
     let registry = Arc::new(ConfluentRegistry::open(&services.registry)?);
     let names = journal::TopicNames::new(prefix);
@@ -124,7 +129,7 @@ async fn publish(services: &Services, prefix: &str) -> Result<f64, Failure> {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let per_tick = RATE * usize::try_from(TICK.as_millis())? / 1_000;
     let mut receipts = Vec::new();
-    for number in 0..RATE * SECONDS {
+    for number in 0..events {
         if number % per_tick == 0 {
             ticks.tick().await;
         }
@@ -148,13 +153,13 @@ fn now_micros() -> u128 {
 }
 
 /// Reads a stream until it has all; the latency of each event in microseconds.
-async fn subscribe(url: &str) -> Result<JoinHandle<Result<Vec<u32>, io::Error>>, Failure> {
+async fn subscribe(url: &str, events: usize) -> Result<JoinHandle<Result<Vec<u32>, io::Error>>, Failure> {
     let answer = reqwest::Client::new().get(url).send().await?.error_for_status()?;
     let mut chunks = answer.bytes_stream();
     let mut rest = chunks.next().await.ok_or("no first block")??.to_vec();
     Ok(tokio::spawn(async move {
-        let mut latencies = Vec::with_capacity(RATE * SECONDS);
-        while latencies.len() < RATE * SECONDS {
+        let mut latencies = Vec::with_capacity(events);
+        while latencies.len() < events {
             let Ok(Some(Ok(chunk))) = tokio::time::timeout(SILENCE, chunks.next()).await else { break };
             let now = now_micros();
             rest.extend_from_slice(&chunk);
