@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use edge_sse::Config;
 use journal::TopicNames;
 use schemas::lane::Lane;
+use schemas::limits;
 use schemas::position::{LogHash, Position};
 use serde_json::json;
 use support::{World, position, sample};
@@ -183,6 +185,29 @@ async fn a_connection_takes_only_so_much_from_the_log_in_a_minute() {
     let began = tokio::time::Instant::now();
     assert_eq!(client.events(1_000).await, names(0..1_000));
     assert!(began.elapsed() >= Duration::from_secs(60), "one chunk a minute");
+}
+
+#[tokio::test(start_paused = true)]
+async fn unless_configured_that_is_64_mib() {
+    let world = World::new().await;
+    let served = world.serve(no_window()).await;
+    let (events, bytes) = (1_200, limits::EVENT_BYTES_DEFAULT - 4_096);
+    for n in 0..events {
+        let mut delivery = sample::delivery(&n.to_string(), "wiki:en", Lane::Medium);
+        delivery.views[0].data = Bytes::from(format!("{{\"text\":\"{}\"}}", "x".repeat(bytes)));
+        world.deliver(&delivery).await;
+    }
+    let mut client = served.open("channel=wiki:en&since=0").await;
+    client.notice("tidegate.ready").await;
+    let (began, mut in_time) = (tokio::time::Instant::now(), 0);
+    for n in 0..events {
+        assert_eq!(client.event().await.event_id(), n.to_string());
+        in_time += usize::from(began.elapsed() < Duration::from_secs(60));
+    }
+    let mib = 1024 * 1024;
+    // What is read ahead when the allowance ends still comes.
+    let (least, most) = (64 * mib / (bytes + 1_024), 66 * mib / bytes);
+    assert!((least..=most).contains(&in_time), "{in_time} in the first minute, and not {least} to {most}");
 }
 
 #[tokio::test(start_paused = true)]

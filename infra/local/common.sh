@@ -89,6 +89,17 @@ stop() {
   rm -f "$PID_FILE"
 }
 
+# kill -9, and it is over when this returns: whoever starts it again must not meet what is still ending.
+crash() {
+  alive || die "not running"
+  local deadline=$((SECONDS + STOP_SECONDS))
+  kill -9 "$(pid)"
+  while alive; do
+    ((SECONDS < deadline)) || die "pid $(pid) does not end"
+    sleep 0.05
+  done
+}
+
 status() {
   if alive; then
     echo "$SERVICE: $(address), pid $(pid), $(awk '/VmRSS/ {printf "%d MiB", $2 / 1024}' "/proc/$(pid)/status"), log $LOG"
@@ -104,11 +115,12 @@ dispatch() {
     install) install ;;
     start) install; start ;;
     stop) stop ;;
+    crash) crash ;;
     restart) stop; start ;;
     status) status ;;
     address) alive || die "not running"; address ;;
     pid) alive || die "not running"; pid ;;
     wipe) stop; rm -rf "$RUN" ;;
-    *) echo "usage: $0 install|start|stop|restart|status|address|pid|wipe" >&2; exit 64 ;;
+    *) echo "usage: $0 install|start|stop|crash|restart|status|address|pid|wipe" >&2; exit 64 ;;
   esac
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One Apache Kafka node (KRaft: broker and controller in one process) from Maven jars, with Java 17 and nothing else.
 #
-#   infra/local/kafka.sh install|start|stop|restart|status|address|pid|wipe
+#   infra/local/kafka.sh install|start|stop|crash|restart|status|address|pid|wipe
 #
 #   KAFKA_PORT  the port (default: the last one of this data, else a free one)
 #   KAFKA_HEAP  the heap (384m)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # One schema registry (Apicurio, which speaks the Confluent API under /apis/ccompat/v7) from Maven, with Java 17.
 #
-#   infra/local/registry.sh install|start|stop|restart|status|address|pid|wipe
+#   infra/local/registry.sh install|start|stop|crash|restart|status|address|pid|wipe
 #
 #   REGISTRY_PORT  the port (default: the last one of this data, else a free one)
 #   REGISTRY_HEAP  the heap (256m)

@@ -29,12 +29,12 @@ pub struct EventMap {
     id: Rule,
     time: Option<Rule>,
     source: Option<Rule>,
-    data: DataRule,
+    payload: PayloadRule,
     reads: Reads,
 }
 
 #[derive(Debug)]
-enum DataRule {
+enum PayloadRule {
     Line,
     Rule(Rule),
 }
@@ -52,7 +52,7 @@ pub struct MappedEvent {
     pub time: Option<Timestamp>,
     /// `source`; none where the map is silent, and whoever publishes says it.
     pub source: Option<Source>,
-    /// `data`.
+    /// `data`: the payload.
     pub data: Json,
 }
 
@@ -92,8 +92,8 @@ impl EventMap {
     /// Reads the file; what is wrong with it goes to the report.
     pub(crate) fn read(file: &Arc<str>, text: &str, report: &mut Report) -> Option<Self> {
         let (mut reader, root) = Reader::open(file, text, report)?;
-        let fields = reader.fields(&root, "a map", &["type", "subject", "id", "time", "source", "data"])?;
-        let required = ["type", "subject", "id", "data"].map(|key| reader.required(&fields, key));
+        let fields = reader.fields(&root, "a map", &["type", "subject", "id", "time", "source", "payload"])?;
+        let required = ["type", "subject", "id", "payload"].map(|key| reader.required(&fields, key));
         let optional = ["time", "source"].map(|key| reader.optional(&fields, key));
         let variables = Variables::from([(LINE, Holds::Anything), ("line_number", Holds::Anything)]);
         let mut reads = Reads::default();
@@ -105,11 +105,11 @@ impl EventMap {
             Some(rule)
         };
         let [time, source] = optional.map(|text| text.map(&mut compile));
-        let [event_type, channel, id, data] = required;
+        let [event_type, channel, id, payload] = required;
         let [event_type, channel, id] = [event_type, channel, id].map(|text| text.and_then(&mut compile));
-        let data = match data {
-            Some(text) if text.value.trim() == LINE => Some(DataRule::Line),
-            Some(text) => compile(text).map(DataRule::Rule),
+        let payload = match payload {
+            Some(text) if text.value.trim() == LINE => Some(PayloadRule::Line),
+            Some(text) => compile(text).map(PayloadRule::Rule),
             None => None,
         };
         Some(Self {
@@ -118,7 +118,7 @@ impl EventMap {
             id: id?,
             time: time.unwrap_or_default(),
             source: source.unwrap_or_default(),
-            data: data?,
+            payload: payload?,
             reads,
         })
     }
@@ -142,18 +142,18 @@ impl EventMap {
             id: name(&self.id, &context, "id", EventId::parse)?,
             time: self.time.as_ref().map_or(Ok(None), |rule| moment(rule, &context))?,
             source,
-            data: self.data.of(line, &context)?,
+            data: self.payload.of(line, &context)?,
         })
     }
 }
 
-impl DataRule {
+impl PayloadRule {
     fn of(&self, line: &Json, context: &Context<'_, '_>) -> Result<Json, String> {
         match self {
             Self::Line => Ok(line.clone()),
             Self::Rule(rule) => {
-                let data = rule.evaluate(context).map_err(|error| format!("data: {error}"))?;
-                data.json().map_err(|_| "data gives what JSON cannot say".to_owned())
+                let payload = rule.evaluate(context).map_err(|error| format!("payload: {error}"))?;
+                payload.json().map_err(|_| "payload gives what JSON cannot say".to_owned())
             }
         }
     }

@@ -133,7 +133,7 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     DIR/labels.avsc:2: a: labels is a list of texts without white space
     DIR/labels.avsc:3: b: the property is `labels`, not `label`
     DIR/list.avsc:1: the schema is not a record
-    DIR/map.yaml:1: data is missing
+    DIR/map.yaml:1: payload is missing
     DIR/map.yaml:2: unknown variable `linee`; a rule here reads line, line_number
     DIR/map.yaml:3: not CEL: Syntax error: mismatched input '<EOF>' (column 4)
     "#);

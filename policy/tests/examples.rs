@@ -63,7 +63,7 @@ fn an_example_that_does_not_hold_says_where_and_what_differs() {
 
 #[test]
 fn a_line_that_cannot_be_mapped_says_why() {
-    let map = "type: \"line.type\"\nsubject: \"'shop:' + string(line_number)\"\nid: \"line.id\"\ntime: \"line.at\"\nsource: \"'/till'\"\ndata: \"{'n': line.n + 1}\"\n";
+    let map = "type: \"line.type\"\nsubject: \"'shop:' + string(line_number)\"\nid: \"line.id\"\ntime: \"line.at\"\nsource: \"'/till'\"\npayload: \"{'n': line.n + 1}\"\n";
     let map = EventMap::parse("map.yaml", map).unwrap();
     let good = json!({"type": "shop.order", "id": "a", "at": null, "n": 1});
     let event = map.map(&good, 3).unwrap();
@@ -91,7 +91,7 @@ fn a_line_that_cannot_be_mapped_says_why() {
     id: the id may not hold '\n'
     time: "yesterday" is not an RFC 3339 time
     time gives int, not a time
-    data: a value is not of the type that is needed
+    payload: a value is not of the type that is needed
     type: found no matching overload for '_._' applied to '(list, string)'
     "#);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use journal::{AppenderSettings, GroupSettings};
+use schemas::limits;
 use serde::{Deserialize, Serialize};
 
 /// The router's settings. In a file, durations are in milliseconds and end in `_ms`.
@@ -50,6 +51,8 @@ pub struct RouterConfig {
     pub parked_records_max: usize,
     /// Bytes of a source partition parked while the registry does not answer; at it the partition waits.
     pub parked_bytes_max: usize,
+    /// An event as rendered for readers; one over it goes to the DLQ. At most [`limits::EVENT_BYTES_HARD`].
+    pub event_bytes: usize,
     /// How long a schema that the registry does not know is asked for again before its records go to the DLQ.
     #[serde(rename = "unknown_schema_retry_ms", with = "millis")]
     pub unknown_schema_retry: Duration,
@@ -79,6 +82,7 @@ impl Default for RouterConfig {
             dedupe_entries_max: 100_000,
             parked_records_max: 1_000,
             parked_bytes_max: 8 * 1024 * 1024,
+            event_bytes: limits::EVENT_BYTES_DEFAULT,
             unknown_schema_retry: Duration::from_millis(800),
             crashes_max: 3,
             read_back_partitions: 4,
@@ -98,10 +102,14 @@ impl RouterConfig {
             ("pull_queue_bytes", self.pull_queue_bytes),
             ("append_queue_records", self.append_queue_records),
             ("append_queue_bytes", self.append_queue_bytes),
+            ("event_bytes", self.event_bytes),
             ("read_back_partitions", self.read_back_partitions),
         ];
         let empty = bounds.iter().filter(|(_, bound)| *bound == 0);
         let mut problems: Vec<String> = empty.map(|(name, _)| format!("{name} must be at least 1")).collect();
+        if self.event_bytes > limits::EVENT_BYTES_HARD {
+            problems.push(format!("event_bytes must be at most {}", limits::EVENT_BYTES_HARD));
+        }
         if self.flush >= self.revoke_wait {
             problems.push("flush_ms must be below revoke_wait_ms".to_owned());
         }

@@ -61,7 +61,7 @@ pub struct RouterDeps {
     pub journal: Arc<dyn Journal>,
     /// Writers' schemas.
     pub registry: Arc<dyn Registry>,
-    /// Policy.
+    /// Policy, with [`RouterConfig::event_bytes`] as its limit of an event.
     pub catalogues: Arc<Catalogues>,
     /// Names of topics.
     pub names: TopicNames,

@@ -5,6 +5,7 @@ use apache_avro::types::Value;
 use journal::Record;
 use policy::{RouteError, Routing, TypePolicy};
 use schemas::delivery::{Delivery, Origin};
+use schemas::id::Label;
 use schemas::limits;
 use schemas::partition::{DeliveryPartition, partition_of_key};
 
@@ -42,10 +43,12 @@ impl Plan {
         let attributes = &headed.attributes;
         let time = attributes.time.unwrap_or(record.append_time);
         match policy.route(attributes, &attributes.channel, time, value) {
-            Ok(routing) if payload_bytes(&routing) > limits::DELIVERY_BYTES => Self::Dead(
-                Reason::TooLarge
-                    .because(format!("all views have more than {limit} bytes", limit = limits::DELIVERY_BYTES)),
-            ),
+            Ok(routing) if bytes_of(&routing) > limits::DELIVERY_BYTES => {
+                Self::Dead(Reason::TooLarge.because(format!(
+                    "all views and labels have more than {limit} bytes",
+                    limit = limits::DELIVERY_BYTES
+                )))
+            }
             Ok(routing) => Self::Deliver(vec![planned(record, headed, routing, partitions_per_lane)]),
             Err(error @ RouteError::Rule { .. }) => Self::Dead(Reason::Forbidden.because(error.to_string())),
             Err(error @ RouteError::TooLarge { .. }) => Self::Dead(Reason::TooLarge.because(error.to_string())),
@@ -53,8 +56,11 @@ impl Plan {
     }
 }
 
-fn payload_bytes(routing: &Routing) -> usize {
-    routing.views.iter().map(|view| view.data.len()).sum()
+/// What views and labels take. The payloads alone cannot reach the limit, with eight views of the largest event; labels can.
+fn bytes_of(routing: &Routing) -> usize {
+    let labels = |labels: &[Label]| labels.iter().map(|label| label.as_str().len()).sum::<usize>();
+    let views: usize = routing.views.iter().map(|view| view.data.len() + labels(&view.labels)).sum();
+    views + labels(&routing.required_labels)
 }
 
 fn planned(record: &Record, headed: &Headed, routing: Routing, partitions_per_lane: u32) -> Planned {

@@ -5,7 +5,7 @@
 pub const EVENT_BYTES_HARD: usize = 512 * 1024;
 /// The default limit of an event as rendered; a POST over it is 413, a record over it goes to the DLQ.
 pub const EVENT_BYTES_DEFAULT: usize = 64 * 1024;
-/// A delivery with all its views; larger goes to the DLQ (`too_large`).
+/// The views and labels of a delivery; larger goes to the DLQ (`too_large`).
 pub const DELIVERY_BYTES: usize = 4 * 1024 * 1024;
 /// Distinct views of a type; the catalogue check refuses more.
 pub const VIEWS_PER_TYPE: usize = 8;
@@ -34,5 +34,3 @@ pub const DECIMAL_DIGITS: usize = 38;
 pub const MISMATCHES: usize = 32;
 /// Delivery partitions over all lanes: lanes × N.
 pub const DELIVERY_PARTITIONS: usize = 60;
-/// Channels that one event may be for.
-pub const CHANNELS_PER_EVENT: usize = 64;

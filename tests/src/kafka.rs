@@ -53,6 +53,25 @@ pub async fn produce(
     (delivery.partition, delivery.offset)
 }
 
+/// What a group has committed for a partition: the offset and the metadata beside it; none where nothing is.
+///
+/// # Panics
+/// The broker does not answer.
+pub async fn committed(services: &Services, group: &str, topic: &str, partition: i32) -> Option<(i64, String)> {
+    let (servers, group, topic) = (services.kafka.clone(), group.to_owned(), topic.to_owned());
+    let ask = move || {
+        let mut config = ClientConfig::new();
+        let consumer: BaseConsumer =
+            config.set("bootstrap.servers", servers).set("group.id", group).create().expect("a consumer");
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(&topic, partition);
+        let answer = consumer.committed_offsets(asked, CALL_LIMIT).expect("the broker answers");
+        let found = answer.find_partition(&topic, partition).expect("what was asked for");
+        found.offset().to_raw().filter(|offset| *offset >= 0).map(|offset| (offset, found.metadata().to_owned()))
+    };
+    tokio::task::spawn_blocking(ask).await.expect("it asks")
+}
+
 /// How many members a consumer group has.
 ///
 /// # Panics

@@ -4,6 +4,7 @@
 //! and Kafka to it ([`client`], [`stream`], [`reader`], [`kafka`]), and compares what comes out with what went in ([`edits`], [`tally`]).
 //! Every wait has a limit, every port is chosen at run time, and what a test starts ends with it.
 
+pub mod rounds;
 pub mod process;
 pub mod deployment;
 pub mod services;
@@ -11,6 +12,7 @@ pub mod small_registry;
 pub mod collector;
 pub mod kafka;
 pub mod records;
+pub mod wide;
 pub mod certificate;
 pub mod client;
 pub mod stream;

@@ -1,7 +1,8 @@
-//! A registry that knows GUIDs, as small as one can be: the Confluent API's calls that register, look up and fetch, in memory.
+//! A registry as small as one can be: the Confluent API's calls that register, look up and fetch, in memory.
 //!
-//! The real registry of these tests has no GUIDs, so what needs them is tested against this.
+//! It does what the real registry of these tests does not: it knows GUIDs, and it can keep one schema back.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, State};
@@ -17,11 +18,14 @@ use tokio::task::JoinHandle;
 pub struct SmallRegistry {
     /// Its base URL.
     pub address: String,
+    kept_back: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
 /// Every schema by `id - 1`: its subject and its text.
 type Schemas = Arc<Mutex<Vec<(String, String)>>>;
+/// The schemas, and the id of the one that is kept back (0 is none's).
+type ById = (Schemas, Arc<AtomicUsize>);
 type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
 
 impl SmallRegistry {
@@ -32,12 +36,14 @@ impl SmallRegistry {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
+        let (schemas, kept_back) = (Schemas::default(), Arc::new(AtomicUsize::new(0)));
+        let by_id = get(by_id).with_state((schemas.clone(), kept_back.clone()));
         let routes = Router::new()
             .route("/subjects", get(|State(schemas): State<Schemas>| async move { Json(subjects(&schemas)) }))
             .route("/subjects/{subject}", post(register))
             .route("/subjects/{subject}/versions", post(register))
             .route("/subjects/{subject}/versions/latest", get(latest))
-            .route("/schemas/ids/{id}", get(by_id))
+            .route("/schemas/ids/{id}", by_id)
             .route("/schemas/guids/{guid}", get(by_guid))
             .route(
                 "/compatibility/subjects/{subject}/versions/latest",
@@ -46,9 +52,14 @@ impl SmallRegistry {
             .route("/schemas/types", get(async || Json(json!(["AVRO"]))))
             .route("/config", get(async || Json(json!({"compatibilityLevel": "BACKWARD"}))).put(set_config))
             .route("/config/{subject}", put(set_config).get(async || Json(json!({"compatibilityLevel": "BACKWARD"}))))
-            .with_state(Schemas::default());
+            .with_state(schemas);
         let task = tokio::spawn(async move { axum::serve(listener, routes).await.expect("it serves") });
-        Self { address, task }
+        Self { address, kept_back, task }
+    }
+
+    /// From now on it answers 503 for the schema of that id.
+    pub fn keep_back(&self, id: u32) {
+        self.kept_back.store(usize::try_from(id).unwrap_or_default(), Ordering::Relaxed);
     }
 }
 
@@ -95,7 +106,11 @@ async fn latest(State(schemas): State<Schemas>, Path(subject): Path<String>) -> 
     Ok(Json(shown(at + 1, &subject, &schemas[at].1)))
 }
 
-async fn by_id(State(schemas): State<Schemas>, Path(id): Path<usize>) -> Answer {
+async fn by_id(State((schemas, kept_back)): State<ById>, Path(id): Path<usize>) -> Answer {
+    if id == kept_back.load(Ordering::Relaxed) {
+        let busy = json!({"error_code": 50_301, "message": "later"});
+        return Err((StatusCode::SERVICE_UNAVAILABLE, Json(busy)));
+    }
     let schemas = schemas.lock().expect("not poisoned");
     let found = id.checked_sub(1).and_then(|at| schemas.get(at));
     found.map(|(subject, text)| Json(shown(id, subject, text))).ok_or_else(|| not_found(40_403, "schema not found"))

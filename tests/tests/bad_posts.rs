@@ -109,6 +109,8 @@ async fn what_is_no_cloud_event_is_400() {
         ("/subject", json!("no channel")),
         ("/subject", json!("wiki:*")),
         ("/subject", json!(format!("wiki:{}", "x".repeat(limits::CHANNEL_BYTES)))),
+        ("/tenant", json!("x".repeat(limits::TENANT_BYTES + 1))),
+        ("/tenant", json!("a/b")),
     ];
     for (pointer, value) in wrong {
         let request = place.structured(&with(pointer, value));
@@ -140,6 +142,9 @@ async fn what_is_too_large_is_413() {
     let many: Vec<Value> = (0..1_001).map(|_| json!({})).collect();
     let request = place.post(BATCH, json!(many).to_string());
     place.refuses("a batch of 1,001", request, 413, "too-large").await;
+    let large: Vec<Value> = (0..80).map(|_| page(60_000)).collect();
+    let request = place.post(BATCH, json!(large).to_string());
+    place.refuses("a batch of 4.8 MB", request, 413, "too-large").await;
     // Just under the limit it is taken: the page is all but the rest of the event.
     let rest = client::event("fits", &client::edit("")).to_string().len();
     let mut fits = page(limits::EVENT_BYTES_DEFAULT - rest - 64);

@@ -9,12 +9,11 @@ use tests::edits;
 use tests::process::Process;
 use tests::reader::Reader;
 use tests::replay::{Watcher, moments};
+use tests::rounds;
 use tests::tally::{Sees, Tally};
 
 /// A reader of (a) cuts its connection after so many events.
 const CUT_EVERY: usize = 1_000;
-/// Kills of (f).
-const KILLS: usize = 5;
 /// Events in one POST of sentinels.
 const SENTINELS_PER_POST: usize = 20;
 
@@ -80,7 +79,7 @@ async fn all_edits_come_once_in_order_over_five_kills_of_the_process() {
     let path = &edits::all().path;
     let replay = deployment.replay(path, &url, &["--speed", "max"]);
     let kills = async {
-        for moment in moments(KILLS) {
+        for moment in moments(rounds::kills()) {
             watcher.has(moment).await;
             process.kill_and_restart().await;
         }

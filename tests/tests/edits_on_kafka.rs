@@ -9,6 +9,7 @@ use tests::kafka;
 use tests::process::Process;
 use tests::reader::Reader;
 use tests::replay::{Watcher, moments};
+use tests::rounds;
 use tests::services::{OwnService, Services};
 use tests::tally::Sees;
 use tests::wait::until;
@@ -16,16 +17,12 @@ use tokio::sync::Mutex;
 
 /// A reader of (a) cuts its connection after so many events.
 const CUT_EVERY: usize = 1_000;
-/// Kills of (b), (c) and (d).
-const KILLS: usize = 5;
-/// How often two routers fight over the partitions.
-const FIGHTS: usize = 20;
 /// Which fight freezes a router.
 const FROZEN_FIGHT: usize = 10;
 /// How long the group may take to put a frozen member out.
 const SESSION_LIMIT: Duration = Duration::from_secs(90);
-/// Edits a second while routers fight, so that there is traffic in all of it.
-const FIGHT_RATE: &str = "400";
+/// About how long one fight takes.
+const FIGHT_SECONDS: usize = 5;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
@@ -71,7 +68,7 @@ async fn survives_kills_of(role: Role) {
     let deployment = std::mem::replace(&mut roles.deployment, Deployment::embedded());
     let url = roles.ingest.url("");
     let kills = async {
-        for moment in moments(KILLS) {
+        for moment in moments(rounds::kills()) {
             watcher.has(moment).await;
             roles.process(role).kill_and_restart().await;
         }
@@ -122,9 +119,11 @@ async fn all_edits_come_once_in_order_over_a_kill_of_the_broker() {
     let roles = Roles::start(Deployment::on(&services)).await;
     let watcher = Watcher::of_all(roles.reader().await, Sees::NoPlace);
     let kill = async {
-        watcher.has(edits::all().lines.len() / 3).await;
-        broker.kill().await;
-        broker.start().await;
+        for moment in moments(rounds::broker_kills()) {
+            watcher.has(moment).await;
+            broker.kill().await;
+            broker.start().await;
+        }
     };
     let url = roles.ingest.url("");
     tokio::join!(replay(&roles.deployment, &url, &["--speed", "max"]), kill);
@@ -134,7 +133,7 @@ async fn all_edits_come_once_in_order_over_a_kill_of_the_broker() {
 /// A second router comes and goes; in one of the fights the first stands still past its session, and wakes.
 async fn fight(roles: &mut Roles, deployment: &Deployment, services: &Services) {
     let rival = deployment.launch(Role::Router, "rival");
-    for fight in (1..=FIGHTS).step_by(2) {
+    for fight in (1..=rounds::fights()).step_by(2) {
         let mut rival = rival.start().await;
         rival.ready().await;
         if fight == FROZEN_FIGHT - 1 {
@@ -166,6 +165,9 @@ async fn two_routers_that_fight_over_the_partitions_change_nothing_that_a_reader
     let watcher = Watcher::of_all(roles.reader().await, Sees::NoPlace);
     let deployment = std::mem::replace(&mut roles.deployment, Deployment::embedded());
     let url = roles.ingest.url("");
-    tokio::join!(replay(&deployment, &url, &["--rate", FIGHT_RATE]), fight(&mut roles, &deployment, &services));
+    // So fast that there is traffic in all of it.
+    let rate = (edits::all().lines.len() / (rounds::fights() * FIGHT_SECONDS)).to_string();
+    let pace = ["--rate", &rate];
+    tokio::join!(replay(&deployment, &url, &pace), fight(&mut roles, &deployment, &services));
     watcher.finish().await;
 }

@@ -1,14 +1,9 @@
 //! The ownership protocol holds whatever happens: seeded simulations of the real router over the embedded log with faults.
 //!
-//! `TIDEGATE_SEED` replays one seed of every scenario; `TIDEGATE_SEEDS` says how many are tried. A soak (`TIDEGATE_SOAK`) tries many, from
-//! a first one that chance draws; what fails says its seed.
+//! `TIDEGATE_SEED` replays one seed of every scenario; `TIDEGATE_SEEDS` says how many are tried. What fails says its seed.
 
+use tests::rounds;
 use tests::simulation::{Report, Scenario, run};
-
-/// Seeds of each scenario in the ordinary round.
-const SEEDS: u64 = 40;
-/// Seeds of each scenario in a round of the soak.
-const SOAK_SEEDS: u64 = 2_000;
 
 fn simulate(scenario: Scenario, seed: u64) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
@@ -16,20 +11,9 @@ fn simulate(scenario: Scenario, seed: u64) -> Report {
     report.expect("a run that can be set up")
 }
 
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().and_then(|text| text.parse().ok())
-}
-
 fn holds(scenario: Scenario) {
-    let soaks = std::env::var_os("TIDEGATE_SOAK").is_some();
-    let first = if soaks { u64::from(rand::random::<u32>()) } else { 0 };
-    let count = number("TIDEGATE_SEEDS").unwrap_or(if soaks { SOAK_SEEDS } else { SEEDS });
-    let seeds = match number("TIDEGATE_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => first..first + count,
-    };
     let mut kept = 0;
-    for seed in seeds {
+    for seed in rounds::seeds() {
         let report = simulate(scenario, seed);
         assert!(report.broken.is_empty(), "{scenario:?}, TIDEGATE_SEED={seed}:\n{}", report.broken.join("\n"));
         kept += report.kept;

@@ -65,7 +65,10 @@ fn check(flags: &ServeFlags, role: Role) -> Result<(Config, Catalogues), Failure
     let (config, mut errors) = flags.load()?;
     errors.extend(config.check_role(role));
     match catalogue::load(&config.catalogue) {
-        Ok(catalogues) if errors.is_empty() => Ok((config, catalogues)),
+        Ok(catalogues) if errors.is_empty() => {
+            let catalogues = catalogues.with_event_bytes_max(config.router.event_bytes);
+            Ok((config, catalogues))
+        }
         Ok(_) => Err(Failure::Usage(errors)),
         Err(more) => {
             errors.extend(more.lines);

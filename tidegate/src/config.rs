@@ -65,7 +65,7 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     /// Where traces go (OTLP, http/protobuf); none means `$OTEL_EXPORTER_OTLP_ENDPOINT`, and without it nowhere.
     pub(crate) otlp_endpoint: Option<String>,
-    /// Further properties of librdkafka, `_` for its dots: `security_protocol = "SASL_SSL"`.
+    /// Further properties of librdkafka, `_` for its dots: `security_protocol = "SASL_PLAINTEXT"`.
     pub(crate) kafka_client: BTreeMap<String, String>,
     /// How long topics are kept.
     pub(crate) topics: TopicsConfig,
@@ -112,7 +112,7 @@ pub(crate) struct HttpConfig {
     pub(crate) connections_max: usize,
     /// Connections of one address (of a /64, over IPv6) at one time; one more is closed unanswered. 0 means no limit.
     pub(crate) connections_per_ip: usize,
-    /// How long a TLS handshake may take, and then a request's head; then the connection is closed.
+    /// How long a TLS handshake may take, then a request's head, and idleness between two requests; then the connection is closed.
     #[serde(rename = "header_wait_ms", with = "list::millis")]
     pub(crate) header_wait: Duration,
     /// Bytes of a request's head; more is 431.
@@ -240,6 +240,10 @@ impl Config {
                     || self.topics.source_retention.is_zero()
                     || self.topics.dlq_retention.is_zero(),
                 "topics: a retention must be above 0".to_owned(),
+            ),
+            (
+                self.router.event_bytes < self.ingest.event_bytes,
+                "router.event_bytes: at least ingest.event_bytes, or what is taken would go to the DLQ".to_owned(),
             ),
             (self.http.connections_max == 0, "http.connections_max: at least 1".to_owned()),
             (self.http.header_bytes_max < 8_192, "http.header_bytes_max: at least 8192".to_owned()),

@@ -63,6 +63,11 @@ pub(crate) struct ServeFlags {
 }
 
 impl ServeFlags {
+    /// Only those that say where the log is.
+    pub(crate) fn of_log(kafka: Option<String>, registry: Option<String>, prefix: Option<String>) -> Self {
+        Self { kafka, registry, prefix, ..Self::default() }
+    }
+
     /// The config of these flags, the environment and the file, and everything that is wrong with it.
     ///
     /// # Errors

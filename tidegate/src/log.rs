@@ -12,13 +12,14 @@ use policy::Catalogues;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::flags::ServeFlags;
 
 /// Where the embedded log stands in the data directory.
 const DIRECTORY: &str = "log";
 /// What Kafka's own metrics and logs call us.
 const CLIENT_ID: &str = "tidegate";
 
-/// Kafka and its registry, for tools that take no config.
+/// Kafka and its registry, for tools that take nothing else of the config.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct LogFlags {
     /// Kafka's bootstrap hosts: write to the log itself
@@ -28,8 +29,8 @@ pub(crate) struct LogFlags {
     #[arg(long, value_name = "URL", env = "TIDEGATE_REGISTRY")]
     registry: Option<String>,
     /// Stands before every topic
-    #[arg(long, env = "TIDEGATE_PREFIX", default_value = "")]
-    prefix: String,
+    #[arg(long, env = "TIDEGATE_PREFIX")]
+    prefix: Option<String>,
 }
 
 impl LogFlags {
@@ -37,13 +38,14 @@ impl LogFlags {
         self.kafka.is_some()
     }
 
-    /// Opens it; of Kafka nothing is asked yet.
+    /// Opens it, with the client's properties from the config file and the environment; of Kafka nothing is asked yet.
     ///
     /// # Errors
-    /// A host or URL is none.
+    /// The config is wrong; a host or URL is none.
     pub(crate) fn open(&self) -> Result<Log, Failure> {
-        let (kafka, registry, prefix) = (self.kafka.clone(), self.registry.clone(), self.prefix.clone());
-        open(&Config { kafka, registry, prefix, ..Config::default() })
+        let flags = ServeFlags::of_log(self.kafka.clone(), self.registry.clone(), self.prefix.clone());
+        let (config, errors) = flags.load()?;
+        if errors.is_empty() { open(&config) } else { Err(Failure::Usage(errors)) }
     }
 }
 
@@ -64,8 +66,8 @@ pub(crate) fn open(config: &Config) -> Result<Log, Failure> {
     if let (Some(hosts), Some(url)) = (&config.kafka, &config.registry) {
         let properties = config.kafka_client.iter().map(|(name, value)| (name.replace('_', "."), value.clone()));
         let kafka = KafkaConfig { properties: properties.collect(), ..KafkaConfig::new(hosts, CLIENT_ID) };
-        let journal = KafkaJournal::open(kafka).map_err(Failure::of)?;
-        let registry = ConfluentRegistry::open(url).map_err(Failure::of)?;
+        let journal = KafkaJournal::open(kafka).map_err(|error| misconfigured("kafka, kafka_client", &error))?;
+        let registry = ConfluentRegistry::open(url).map_err(|error| misconfigured("registry", &error))?;
         return Ok(Log { journal: Arc::new(journal), registry: Arc::new(registry), names });
     }
     let journal = EmbeddedJournal::open(EmbeddedConfig::new(config.data.join(DIRECTORY))).map_err(locked)?;
@@ -84,6 +86,11 @@ pub(crate) fn topic_plan(config: &Config, names: &TopicNames, catalogues: &Catal
         dlq_retention: config.topics.dlq_retention,
     };
     TopicPlan::new(names, &catalogues.domains().into_iter().collect(), &settings)
+}
+
+/// Of Kafka nothing was asked, so only the config can be wrong.
+fn misconfigured(key: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::Usage(vec![format!("{key}: {error}")])
 }
 
 fn locked(error: OpenError) -> Failure {

@@ -32,6 +32,40 @@ fn a_bad_config_and_a_bad_catalogue_list_all_their_errors_and_end_with_64() {
 }
 
 #[test]
+fn limits_that_do_not_fit_together_end_with_64() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = "[ingest]\nevent_bytes = 100000\n[router]\nflush_ms = 20000\n";
+    std::fs::write(directory.path().join("tidegate.toml"), file).unwrap();
+    let output = tidegate(directory.path(), &["up", "--partitions", "21"]);
+    assert_eq!(output.status.code(), Some(64));
+    let said = text(&output.stderr);
+    for mistake in
+        ["partitions: between 1 and 20", "router.event_bytes: at least ingest.event_bytes", "router.flush_ms"]
+    {
+        assert!(said.contains(mistake), "{mistake} is not in\n{said}");
+    }
+}
+
+#[test]
+fn properties_reach_the_kafka_client_and_a_wrong_one_ends_with_64() {
+    let directory = tempfile::tempdir().unwrap();
+    let sasl = "security_protocol = 'SASL_PLAINTEXT'\nsasl_username = 'me'\nsasl_password = 'secret-word'\n";
+    let hosts = ["--kafka", "127.0.0.1:1", "--registry", "http://127.0.0.1:1"];
+    let tools = [&["edge"][..], &["topics", "check"], &["tail", "wiki:*"]];
+    for (wrong, said) in [("sasl_mechanism = 'NONSENSE'", "NONSENSE"), ("no_such_property = '1'", "no.such.property")] {
+        let file = format!("[kafka_client]\n{sasl}{wrong}\n");
+        std::fs::write(directory.path().join("tidegate.toml"), file).unwrap();
+        for tool in tools {
+            let output = tidegate(directory.path(), &[tool, &hosts].concat());
+            let error = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(64), "{tool:?}: {error}");
+            assert!(error.contains("kafka_client: ") && error.contains(said), "{tool:?}: {error}");
+            assert!(!error.contains("secret-word"), "{tool:?}: {error}");
+        }
+    }
+}
+
+#[test]
 fn a_role_alone_without_kafka_ends_with_64() {
     let directory = tempfile::tempdir().unwrap();
     for role in ["ingest", "router", "edge"] {

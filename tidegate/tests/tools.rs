@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -121,6 +122,37 @@ fn an_event_with_its_own_id_is_known_the_second_time() {
     let refused = up.run(&[&args[..5], &["8", "--to", &up.url]].concat(), "");
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("needs a token"), "{}", text(&refused.stderr));
+}
+
+/// Replays `edits.json` to a map of its own; what it took.
+fn replay(up: &Up, args: &[&str]) -> Duration {
+    let begun = Instant::now();
+    let fixed = ["replay", "edits.json", "--map", "map.yaml", "--to", &up.url, "--data", "data"];
+    let output = up.run(&[&fixed[..], args].concat(), "");
+    assert_eq!(text(&output.stdout).trim(), "sent 4, already known 0", "{args:?}: {}", text(&output.stderr));
+    begun.elapsed()
+}
+
+#[test]
+fn a_recording_is_played_at_the_pace_that_is_asked_for_and_under_the_source_that_is_named() {
+    let up = Up::start();
+    let map = "type: \"'wiki.edit'\"\nsubject: \"'wiki:en'\"\nid: string(line_number)\ntime: line.time\npayload: \"{'page': line.page}\"\n";
+    std::fs::write(up.directory.path().join("map.yaml"), map).unwrap();
+    let lines =
+        [0, 300, 600, 900].map(|ms| format!("{{\"time\": \"2026-01-02T03:04:05.{ms:03}Z\", \"page\": \"{ms}\"}}\n"));
+    std::fs::write(up.directory.path().join("edits.json"), lines.concat()).unwrap();
+    assert!(replay(&up, &["--speed", "recorded", "--source", "/recorded"]) >= Duration::from_millis(900));
+    assert!(replay(&up, &["--speed", "3", "--source", "/faster"]) >= Duration::from_millis(300));
+    assert!(replay(&up, &["--rate", "5", "--source", "/rate"]) >= Duration::from_millis(600));
+    replay(&up, &["--speed", "max"]);
+    let output = up.run(&["tail", "wiki:en", "--json", "--from", "earliest", "--count", "16", "--to", &up.url], "");
+    let said = text(&output.stdout);
+    let sources = said.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["event"]["source"].as_str().unwrap().to_owned()
+    });
+    let expected = ["/recorded", "/faster", "/rate", "/tidegate/replay"].into_iter().flat_map(|source| [source; 4]);
+    assert!(sources.eq(expected), "{said}");
 }
 
 #[test]

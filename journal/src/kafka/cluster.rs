@@ -62,6 +62,7 @@ impl Cluster {
 
     /// What the cluster says of a topic.
     pub async fn topic(&self, name: &str) -> Result<Option<TopicDescription>, JournalError> {
+        self.answers(name).await?;
         let asked = name.to_owned();
         let described = self.ask(move |client| match topic::describe(client, &asked, ANSWER_WAIT) {
             Ok(described) => Ok(Some(described)),
@@ -92,6 +93,7 @@ impl Cluster {
 
     /// Makes a topic, unless there is one of that name.
     pub async fn create(&self, spec: &TopicSpec) -> Result<(), JournalError> {
+        self.answers(&spec.name).await?;
         let replicas = TopicReplication::Fixed(number(spec.replication));
         let topic = NewTopic::new(&spec.name, number(spec.partitions), replicas);
         let topic = spec.config.iter().fold(topic, |topic, (name, value)| topic.set(name, value));
@@ -116,6 +118,7 @@ impl Cluster {
 
     /// Sets some entries of a topic's configuration.
     pub async fn configure(&self, name: &str, entries: &[(String, String)]) -> Result<(), JournalError> {
+        self.answers(name).await?;
         let (name, entries) = (name.to_owned(), entries.to_vec());
         self.ask(move |client| {
             topic::configure(client, &name, &entries, ANSWER_WAIT).map_err(|code| meaning(code, &name))
@@ -139,6 +142,16 @@ impl Cluster {
                 Ok(_) => Ok(watermarks(client, &partition, ANSWER_WAIT)?.high),
                 Err(code) => Err(meaning(code, &partition)),
             }
+        })
+        .await
+    }
+
+    /// Asks a plain question first: while a request for the controller waits, librdkafka connects again without a pause.
+    async fn answers(&self, topic: &str) -> Result<(), JournalError> {
+        let topic = topic.to_owned();
+        self.ask(move |client| match client.fetch_metadata(Some(&topic), ANSWER_WAIT) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error_meaning(&error, &topic)),
         })
         .await
     }

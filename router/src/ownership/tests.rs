@@ -70,6 +70,15 @@ fn when_parking_is_full_the_partition_waits_and_then_goes_on_in_order() {
 }
 
 #[test]
+fn parking_is_full_by_bytes_too() {
+    let mut bench = Bench::started_with(Shape { parked_bytes_max: Some(1), ..Shape::default() });
+    bench.offer(&[(1, "a", STRANGE), (2, "b", STRANGE), (3, "c", KNOWN)]);
+    assert!(bench.sent().is_empty(), "one is parked, one is held, and nothing behind it is looked at");
+    bench.learn(STRANGE);
+    assert_eq!(bench.sent(), [1, 2, 3]);
+}
+
+#[test]
 fn what_an_earlier_epoch_has_delivered_is_not_delivered_again() {
     let mut bench = Bench::new(Shape { noted: vec![(1, "a")], ..Shape::default() });
     bench.offer(&[(0, "b", KNOWN), (1, "a", KNOWN), (2, "a", KNOWN)]);

@@ -48,6 +48,8 @@ pub(super) struct Shape {
     pub noted: Vec<(u64, &'static str)>,
     /// The commit names another catalogue than the process has.
     pub old_catalogue: bool,
+    /// Bytes that may be parked, where they are few.
+    pub parked_bytes_max: Option<usize>,
 }
 
 /// The metadata of a commit, and its offset.
@@ -97,7 +99,8 @@ fn world() -> World {
 impl Bench {
     /// One lane partition each; the own claims stand at offset 10.
     pub(super) fn new(shape: Shape) -> Self {
-        let (world, now) = (world(), Instant::now());
+        let (mut world, now) = (world(), Instant::now());
+        world.config.parked_bytes_max = shape.parked_bytes_max.unwrap_or(world.config.parked_bytes_max);
         let old = catalogues("low");
         let lane = DeliveryPartition { lane: schemas::lane::Lane::Medium, partition: 0 };
         let lane =
@@ -138,7 +141,12 @@ impl Bench {
 
     /// One that has taken and committed its first record, so that records are taken freely.
     pub(super) fn started() -> Self {
-        let mut bench = Self::new(Shape::default());
+        Self::started_with(Shape::default())
+    }
+
+    /// The same of another shape.
+    pub(super) fn started_with(shape: Shape) -> Self {
+        let mut bench = Self::new(shape);
         bench.offer(&[(0, "z", KNOWN)]);
         bench.commit();
         bench.land_all();

@@ -1,0 +1,61 @@
+//! How long the rounds are: as in `./dev test`, or everything, as in `./dev soak`, which sets `TIDEGATE_SOAK`. Only this asks for it.
+
+use std::ops::Range;
+
+/// A number for each of both.
+#[derive(Debug, Clone, Copy)]
+struct Rounds {
+    ordinary: usize,
+    soak: usize,
+}
+
+/// Seeds of each scenario of the simulation.
+const SEEDS: Rounds = Rounds { ordinary: 40, soak: 2_000 };
+/// Kills of a role, or of the whole process, in one replay.
+const KILLS: Rounds = Rounds { ordinary: 5, soak: 20 };
+/// Kills of the broker in one replay.
+const BROKER_KILLS: Rounds = Rounds { ordinary: 1, soak: 4 };
+/// How often two routers fight over the partitions.
+const FIGHTS: Rounds = Rounds { ordinary: 20, soak: 40 };
+
+impl Rounds {
+    fn now(self) -> usize {
+        if soaks() { self.soak } else { self.ordinary }
+    }
+}
+
+/// Whether everything runs.
+#[must_use]
+pub fn soaks() -> bool {
+    std::env::var_os("TIDEGATE_SOAK").is_some()
+}
+
+/// The seeds of each scenario of the simulation: `TIDEGATE_SEED` alone, or `TIDEGATE_SEEDS` many, or as many as the round has. A soak begins
+/// where chance says.
+#[must_use]
+pub fn seeds() -> Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    if let Some(seed) = number("TIDEGATE_SEED") {
+        return seed..seed + 1;
+    }
+    let first = if soaks() { u64::from(rand::random::<u32>()) } else { 0 };
+    first..first + number("TIDEGATE_SEEDS").unwrap_or_else(|| u64::try_from(SEEDS.now()).unwrap_or(u64::MAX))
+}
+
+/// Kills of a role, or of the whole process, in one replay.
+#[must_use]
+pub fn kills() -> usize {
+    KILLS.now()
+}
+
+/// Kills of the broker in one replay.
+#[must_use]
+pub fn broker_kills() -> usize {
+    BROKER_KILLS.now()
+}
+
+/// How often two routers fight over the partitions.
+#[must_use]
+pub fn fights() -> usize {
+    FIGHTS.now()
+}
