@@ -92,7 +92,13 @@ impl PageTicket {
     /// The page, if it is there already.
     #[must_use]
     pub fn now(&self) -> Option<PageResult> {
-        self.0.borrow().clone()
+        let found = self.0.borrow().clone();
+        found.or_else(|| self.interrupted().then(|| Err(interrupted())))
+    }
+
+    /// Whether nobody reads it any more.
+    fn interrupted(&self) -> bool {
+        self.0.has_changed().is_err()
     }
 
     /// The page, once it is there.
@@ -137,12 +143,12 @@ impl CatchUp {
         }))
     }
 
-    /// Asks for the page that holds a place. It is read also if nobody waits for it.
+    /// Asks for the page that holds a place. It is read also if nobody waits for it. Within a runtime.
     #[must_use]
     pub fn page(&self, at: PageAt) -> PageTicket {
         let mut reading = self.0.lock();
-        if let Some(known) = reading.get(&at) {
-            return PageTicket(known.clone());
+        if let Some(known) = reading.get(&at).cloned().map(PageTicket).filter(|known| !known.interrupted()) {
+            return known;
         }
         let (tx, rx) = watch::channel(None);
         reading.insert(at, rx.clone());

@@ -122,9 +122,9 @@ impl Edge {
     /// serving connections until it does.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system gives no thread, or one of them ended: streams that it had are lost to their clients, who come again.
     pub async fn run(&self, shutdown: CancellationToken) -> io::Result<()> {
-        let running = self.shared.shards.start(&self.shared)?;
+        let mut running = self.shared.shards.start(&self.shared)?;
         let drained = async {
             shutdown.cancelled().await;
             self.shared.drain.cancel();
@@ -134,15 +134,17 @@ impl Edge {
                 tracing::warn!("some streams did not take their goodbye");
             }
         };
-        tokio::select! {
-            () = drained => {}
-            () = self.shared.follow() => {}
-        }
+        let ended = tokio::select! {
+            () = drained => Ok(()),
+            () = self.shared.follow() => Ok(()),
+            () = running.one_ended() => Err(io::Error::other("a shard ended")),
+        };
         let session = self.shared.take_session();
         if let Some(session) = session {
             session.catch_up.finish().await;
         }
-        tokio::task::spawn_blocking(|| running.stop()).await.map_err(io::Error::other)
+        tokio::task::spawn_blocking(|| running.stop()).await.map_err(io::Error::other)?;
+        ended
     }
 
     /// `GET /v1/stream`, also under its first name, and the page at `/`.

@@ -83,7 +83,8 @@ impl Feed {
         while !sink.full() {
             let resting = self.resting();
             let (partition, from) = match self.cursor.pull(&source.session.windows, source.eyes(), &resting, sink) {
-                Pulled::Full | Pulled::Dry => return,
+                Pulled::Full => return,
+                Pulled::Dry => return self.let_page_go(),
                 Pulled::Below { partition, from } => (partition, from),
             };
             if let Some(until) = self.behind(source).allowance.rests_until(source.now) {

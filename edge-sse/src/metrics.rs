@@ -107,6 +107,11 @@ pub fn bye(reason: &'static str) {
     counter!("tidegate_edge_byes_total", "reason" => reason).increment(1);
 }
 
+/// A client that took nothing was let go.
+pub fn let_go() {
+    counter!("tidegate_edge_let_go_total").increment(1);
+}
+
 /// A request was answered with a problem.
 pub fn refused(status: StatusCode) {
     counter!("tidegate_edge_refused_total", "status" => status.as_u16().to_string()).increment(1);

@@ -20,7 +20,6 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use self::agenda::{Agenda, Due, Seat};
@@ -48,7 +47,6 @@ const TURNS: usize = 64;
 pub struct Shard {
     shared: Arc<Shared>,
     bell: Arc<Bell>,
-    runtime: Handle,
     poll: Poll,
     members: Slab<Member>,
     lives: u32,
@@ -71,18 +69,17 @@ enum Turn {
 }
 
 impl Shard {
-    /// A shard without streams, and the bell that wakes it. Waits for the log are made on `runtime`.
+    /// A shard without streams, and the bell that wakes it.
     ///
     /// # Errors
     /// The system gives no poll.
-    pub fn new(shared: Arc<Shared>, runtime: Handle) -> io::Result<(Self, Arc<Bell>)> {
+    pub fn new(shared: Arc<Shared>) -> io::Result<(Self, Arc<Bell>)> {
         let poll = Poll::new()?;
         let bell = Arc::new(Bell::new(mio::Waker::new(poll.registry(), BELL)?));
         let shard = Self {
             agenda: Agenda::new(shared.config.heartbeat),
             shared,
             bell: bell.clone(),
-            runtime,
             poll,
             members: Slab::new(),
             lives: 0,
@@ -96,7 +93,7 @@ impl Shard {
         Ok((shard, bell))
     }
 
-    /// Serves until it is told to stop. Blocks: give it a thread.
+    /// Serves until it is told to stop. Blocks: give it a thread of its own, within the runtime on which it waits for the log.
     pub fn run(mut self) {
         let mut events = Events::with_capacity(EVENTS);
         while !self.stopped {
@@ -124,6 +121,9 @@ impl Shard {
     fn heard(&mut self, event: &Event) {
         let Some(member) = self.members.get_mut(event.token().0) else { return };
         let seat = member.seat;
+        if event.is_error() {
+            member.ask_why();
+        }
         if event.is_error() || event.is_read_closed() || (event.is_readable() && !member.listen()) {
             self.close(seat);
         } else if event.is_writable() {

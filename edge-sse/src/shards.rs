@@ -8,7 +8,9 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::{io, thread};
 
+use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 use crate::edge::Shared;
 use crate::shard::{Bell, Mail, Newcomer, Shard};
@@ -25,6 +27,7 @@ pub struct Shards {
 pub struct Running {
     bells: Vec<Arc<Bell>>,
     threads: Vec<JoinHandle<()>>,
+    alive: FuturesUnordered<oneshot::Receiver<()>>,
 }
 
 impl Shards {
@@ -33,11 +36,16 @@ impl Shards {
     /// # Errors
     /// The system gives no poll or no thread.
     pub fn start(&self, shared: &Arc<Shared>) -> io::Result<Running> {
-        let mut running = Running { bells: Vec::new(), threads: Vec::new() };
+        let mut running = Running { bells: Vec::new(), threads: Vec::new(), alive: FuturesUnordered::new() };
         for number in 0..threads(shared.config.shards) {
-            let (shard, bell) = Shard::new(shared.clone(), Handle::current())?;
-            let name = format!("edge-shard-{number}");
-            running.threads.push(thread::Builder::new().name(name).spawn(|| shard.run())?);
+            let (shard, bell) = Shard::new(shared.clone())?;
+            let (runtime, (alive, ended)) = (Handle::current(), oneshot::channel());
+            let serve = move || {
+                let (_alive, _within) = (alive, runtime.enter());
+                shard.run();
+            };
+            running.threads.push(thread::Builder::new().name(format!("edge-shard-{number}")).spawn(serve)?);
+            running.alive.push(ended);
             running.bells.push(bell);
         }
         let taken = |_| io::Error::other("the shards run already");
@@ -72,6 +80,15 @@ fn threads(wanted: usize) -> usize {
 }
 
 impl Running {
+    /// Returns once a thread has ended, which no shard does by itself.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn one_ended(&mut self) {
+        // A thread that ends drops its end without a word.
+        let _ = self.alive.next().await;
+    }
+
     /// Ends the threads with the streams that they still have, and waits for them. Blocks.
     pub fn stop(self) {
         self.bells.iter().for_each(|bell| bell.post(Mail::Stop));

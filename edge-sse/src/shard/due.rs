@@ -143,7 +143,7 @@ impl Shard {
         let (Some(apart), Some(cohort)) = (&mut member.apart, self.cohorts.get(member.cohort)) else { return };
         let beyond = apart.feed.cursor().beyond(&cohort.session.windows);
         let (session, bell) = (cohort.session.clone(), self.bell.clone());
-        self.runtime.spawn(async move {
+        tokio::spawn(async move {
             let ends = fresh_ends(&session, beyond).await;
             bell.post(Mail::Ends(seat, ends));
         });
@@ -169,8 +169,7 @@ impl Shard {
         match stuck {
             None => member.watched = false,
             Some(since) if since + stall <= now => {
-                member.access.ended_by("stall");
-                tracing::info!("a client that takes nothing was let go");
+                member.let_go();
                 self.reset(seat);
             }
             Some(since) => self.agenda.set(since + stall, seat, Due::Stalled),

@@ -1,6 +1,6 @@
 //! One stream in a shard: its socket, and, while it is apart from its cohort, a cursor of its own and the rest of a block.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
 use schemas::time::Timestamp;
@@ -11,6 +11,7 @@ use super::newcomer::Place;
 use crate::access::Access;
 use crate::feed::Feed;
 use crate::interest::Held;
+use crate::metrics;
 
 /// Bytes that are read from a client at a time, and thrown away: a stream has one direction.
 const SCRATCH_BYTES: usize = 4 * 1024;
@@ -103,10 +104,32 @@ impl Member {
                 Ok(more) => written += more,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Wrote::Part(written),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Wrote::Gone,
+                Err(error) => {
+                    self.failed(&error);
+                    return Wrote::Gone;
+                }
             }
         }
         Wrote::All
+    }
+
+    /// The socket has ended in error: asks for which.
+    pub fn ask_why(&mut self) {
+        if let Ok(Some(error)) = self.socket.take_error() {
+            self.failed(&error);
+        }
+    }
+
+    /// The client takes nothing, or acknowledges nothing.
+    pub fn let_go(&mut self) {
+        self.access.ended_by("stall");
+        metrics::let_go();
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        if error.kind() == ErrorKind::TimedOut {
+            self.let_go();
+        }
     }
 
     /// Throws away what the client says; whether it is still there.

@@ -218,7 +218,7 @@ impl Shard {
         if let Some(ticket) = apart.feed.ticket() {
             if !std::mem::replace(&mut apart.awaits_page, true) {
                 let (mut ticket, bell) = (ticket.clone(), self.bell.clone());
-                self.runtime.spawn(async move {
+                tokio::spawn(async move {
                     drop(ticket.ready().await);
                     bell.post(Mail::Page(seat));
                 });
