@@ -200,7 +200,7 @@ async fn a_flood_of_connections_that_are_reset_leaves_nothing_behind() {
         let request = format!("GET /v1/stream?channel=bench:{number} HTTP/1.1\r\nHost: edge\r\n\r\n");
         // Some go before the answer, some after.
         socket.write_all(request.as_bytes()).await.expect("a request");
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             socket.readable().await.expect("an answer");
         }
         socket.set_zero_linger().expect("a reset");

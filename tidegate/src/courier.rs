@@ -1,5 +1,5 @@
-//! Carries events to a target: one request in flight per channel, so the order of every channel holds; many channels at once, and
-//! batches of one channel's events, so it is fast.
+//! Carries events to a target: a channel is in one request at a time, so that its order holds; a request takes what waits on all
+//! channels that are in none, so that many channels are as fast as one.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,18 +11,18 @@ use schemas::channel::Channel;
 use crate::failure::Failure;
 use crate::target::{Outcome, Outgoing, RefusedLine, Target};
 
-/// Channels with a request in flight.
-const PARALLEL: usize = 16;
-/// Events of a batch.
+/// Requests in flight. Few: what comes meanwhile waits for one of them and goes together.
+const PARALLEL: usize = 4;
+/// Events of a request.
 const BATCH_EVENTS: usize = 250;
-/// Bytes of a batch's lines; one event is always sent.
+/// Bytes of a request's lines; one event is always sent.
 const BATCH_BYTES: usize = 512 * 1024;
 /// Events read and not yet taken; reading rests at it.
 const WAITING_EVENTS: usize = 20_000;
 /// Bytes of them.
 const WAITING_BYTES: usize = 32 * 1024 * 1024;
 
-type Sending<'a> = BoxFuture<'a, (Channel, Result<Outcome, Failure>)>;
+type Sending<'a> = BoxFuture<'a, (Vec<Channel>, Result<Outcome, Failure>)>;
 
 /// Events in hand.
 struct Courier<'a> {
@@ -50,12 +50,12 @@ pub(crate) async fn carry(
     let mut courier = Courier::new(target);
     let mut reading = true;
     while reading || !courier.in_flight.is_empty() {
-        // Answers first: they make room, and the next batch of their channel waits for them.
+        // Answers first: they make room, and what comes next on their channels waits for them.
         tokio::select! {
             biased;
-            Some((channel, outcome)) = courier.in_flight.next(), if !courier.in_flight.is_empty() => {
+            Some((channels, outcome)) = courier.in_flight.next(), if !courier.in_flight.is_empty() => {
                 courier.total.add(&outcome?);
-                courier.answered(channel);
+                channels.into_iter().for_each(|channel| courier.answered(channel));
                 progress(&courier.total);
             }
             next = events.next(), if reading && courier.has_room() => match next {
@@ -109,27 +109,34 @@ impl<'a> Courier<'a> {
     }
 
     fn send(&mut self) {
-        while self.in_flight.len() < PARALLEL {
-            let Some(channel) = self.ready.pop_front() else { return };
-            let batch = self.batch(&channel);
+        while self.in_flight.len() < PARALLEL && !self.ready.is_empty() {
+            let (channels, batch) = self.batch();
             let target = self.target;
-            self.in_flight.push(async move { (channel, target.send(batch).await) }.boxed());
+            self.in_flight.push(async move { (channels, target.send(batch).await) }.boxed());
         }
     }
 
-    fn batch(&mut self, channel: &Channel) -> Vec<Outgoing> {
-        let Some(waiting) = self.channels.get_mut(channel) else { return Vec::new() };
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        while let Some(event) = waiting.front() {
-            if batch.len() == BATCH_EVENTS || (bytes + event.bytes > BATCH_BYTES && !batch.is_empty()) {
+    /// What waits on channels that are in no request, as much as one may hold.
+    fn batch(&mut self) -> (Vec<Channel>, Vec<Outgoing>) {
+        let (mut channels, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while let Some(channel) = self.ready.pop_front() {
+            let Some(waiting) = self.channels.get_mut(&channel) else { continue };
+            let before = batch.len();
+            while let Some(event) = waiting.front()
+                && batch.len() < BATCH_EVENTS
+                && (bytes + event.bytes <= BATCH_BYTES || batch.is_empty())
+            {
+                bytes += event.bytes;
+                batch.extend(waiting.pop_front());
+            }
+            if batch.len() == before {
+                self.ready.push_front(channel);
                 break;
             }
-            bytes += event.bytes;
-            batch.extend(waiting.pop_front());
+            channels.push(channel);
         }
         self.waiting_events -= batch.len();
         self.waiting_bytes -= bytes;
-        batch
+        (channels, batch)
     }
 }
