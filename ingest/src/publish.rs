@@ -174,7 +174,8 @@ pub enum PublishError {
     Store(#[from] StoreError),
 }
 
-/// Resolves when the log has the event. Dropping it does not take the event back.
+/// Resolves when the log has the event. Dropping it does not take the event back. One that is kept and not awaited counts as in flight: who keeps
+/// `inflight_events` of them waits in `publish` for ever.
 pub struct Receipt(BoxFuture<'static, Result<Appended, StoreError>>);
 
 impl std::fmt::Debug for Receipt {

@@ -18,6 +18,9 @@ const BROKER_KILLS: Rounds = Rounds { ordinary: 1, soak: 4 };
 /// How often two routers fight over the partitions.
 const FIGHTS: Rounds = Rounds { ordinary: 20, soak: 40 };
 
+/// Connections of a flood.
+const CONNECTIONS: Rounds = Rounds { ordinary: 10_000, soak: 100_000 };
+
 impl Rounds {
     fn now(self) -> usize {
         if soaks() { self.soak } else { self.ordinary }
@@ -58,4 +61,10 @@ pub fn broker_kills() -> usize {
 #[must_use]
 pub fn fights() -> usize {
     FIGHTS.now()
+}
+
+/// Connections of a flood.
+#[must_use]
+pub fn connections() -> usize {
+    CONNECTIONS.now()
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tests::client;
 use tests::deployment::{Deployment, Role};
 use tests::process::Process;
+use tests::rounds;
 use tests::stream::{Next, Stream};
 use tests::wait::until;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -74,11 +75,6 @@ impl Place {
         });
         looked.await.unwrap_or_else(|error| panic!("{line}: {error}"));
     }
-}
-
-/// How many connections a flood has.
-fn connections() -> usize {
-    if std::env::var_os("TIDEGATE_SOAK").is_some() { 100_000 } else { 10_000 }
 }
 
 fn tick(channel: &str, number: usize, bytes: usize) -> Value {
@@ -192,7 +188,7 @@ async fn a_flood_of_connections_that_are_reset_leaves_nothing_behind() {
     let place = Place::open(&[]).await;
     let address = place.process.address();
     let mut neighbour = place.stream("bench:calm").await;
-    let flood = stream::iter(0..connections()).for_each_concurrent(100, |number: usize| async move {
+    let flood = stream::iter(0..rounds::connections()).for_each_concurrent(100, |number: usize| async move {
         let socket = TcpSocket::new_v4().expect("a socket");
         let (second, third) = ((number / 250) % 250, number % 250 + 1);
         socket.bind(format!("127.1.{second}.{third}:0").parse().expect("an address")).expect("a local address");
