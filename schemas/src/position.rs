@@ -8,6 +8,7 @@
 use std::fmt;
 
 use base64::Engine;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::lane::Lane;
@@ -101,7 +102,7 @@ impl fmt::Display for Position {
         }
         let checksum = crc16(VERSION, &bytes);
         bytes.extend_from_slice(&checksum.to_be_bytes());
-        write!(f, "{}{}", char::from(VERSION), URL_SAFE_NO_PAD.encode(bytes))
+        write!(f, "{}{}", char::from(VERSION), Base64Display::new(&bytes, &URL_SAFE_NO_PAD))
     }
 }
 
@@ -149,13 +150,28 @@ fn parse_entry(reader: &mut WireReader<'_>) -> Option<(DeliveryPartition, u64)> 
 
 /// CRC-16/IBM-3740: finds every damage within 16 bits in a row, and so every single changed character.
 fn crc16(version: u8, body: &[u8]) -> u16 {
-    std::iter::once(&version).chain(body).fold(0xffff, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
-            let shifted = crc << 1;
-            if crc & 0x8000 == 0 { shifted } else { shifted ^ 0x1021 }
-        })
+    std::iter::once(&version).chain(body).fold(0xffff, |crc: u16, byte| {
+        let [high, low] = crc.to_be_bytes();
+        CRC_OF_BYTE[usize::from(high ^ byte)] ^ u16::from_be_bytes([low, 0])
     })
 }
+
+/// What each byte adds: a position is written for almost every delivery.
+const CRC_OF_BYTE: [u16; 256] = {
+    let mut table = [0; 256];
+    let (mut at, mut byte) = (0, 0_u16);
+    while at < table.len() {
+        let (mut crc, mut bit) = (byte << 8, 0);
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+            bit += 1;
+        }
+        table[at] = crc;
+        at += 1;
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests;
