@@ -50,6 +50,13 @@ pub(crate) struct Args {
     http2: bool,
 }
 
+impl Args {
+    /// The part of the report that it writes.
+    pub(crate) const fn part(&self) -> &'static str {
+        if self.http2 { "hold-http2.md" } else { "hold.md" }
+    }
+}
+
 /// Everything that runs.
 #[derive(Debug)]
 struct Hold<'a> {

@@ -69,7 +69,7 @@ fn main() -> ExitCode {
 fn run(verb: &Verb) -> Result<(), Failure> {
     match verb {
         Verb::Table(args) => show("fanout.md", &table::run(args)),
-        Verb::Hold(args) => show("hold.md", &hold::run(args)?),
+        Verb::Hold(args) => show(args.part(), &hold::run(args)?),
         Verb::Write => report::write(),
         Verb::Floor => floor::serve(),
         Verb::Publisher(args) => publisher::run(args),

@@ -18,7 +18,7 @@ const BATCH_EVENTS: u64 = 16;
 /// A publisher waits so long for room.
 const ROOM_PAUSE: Duration = Duration::from_micros(50);
 /// A rate that is not kept is given up after its time and so much.
-const LATE_MAX: Duration = Duration::from_secs(20);
+const LATE_MAX: Duration = Duration::from_secs(5);
 
 /// How fast.
 #[derive(Debug, Clone, Copy)]

@@ -10,8 +10,12 @@ use crate::error::Failure;
 const BEGIN: &str = "<!-- figures: begin -->";
 const END: &str = "<!-- figures: end -->";
 /// The parts of the block: file and heading.
-const PARTS: [(&str, &str); 3] =
-    [("fanout.md", "### Side by side"), ("figures.md", "### The straight line"), ("hold.md", "### Many streams held")];
+const PARTS: [(&str, &str); 4] = [
+    ("fanout.md", "### Side by side"),
+    ("figures.md", "### The straight line"),
+    ("hold.md", "### Many streams held"),
+    ("hold-http2.md", "### Many streams held over HTTP/2"),
+];
 
 /// The date.
 pub(crate) fn today() -> String {

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Runs, of which the medians are printed [default: 3, quick 1]
     #[arg(long)]
     runs: Option<u32>,
-    /// Seconds of each measured span [default: 8, quick 3]
+    /// Seconds of each measured span [default: 6, quick 3]
     #[arg(long)]
     seconds: Option<f64>,
     /// One short run
@@ -92,7 +92,7 @@ impl Args {
 
     fn settings(&self) -> Settings {
         Settings {
-            seconds: self.seconds.unwrap_or(if self.quick { 3.0 } else { 8.0 }),
+            seconds: self.seconds.unwrap_or(if self.quick { 3.0 } else { 6.0 }),
             settle: Duration::from_secs(if self.quick { 1 } else { 2 }),
             outstanding: self.outstanding,
             threads: self.threads,
