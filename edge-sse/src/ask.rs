@@ -20,7 +20,7 @@ const KNOWN: &str = "channel, named, lastEventId, last_event_id, lastEvent, sinc
 /// A parsed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
-    /// Channels as they were written, at least one.
+    /// Channels as they were written.
     pub channels: Vec<String>,
     /// Whether events carry their type as `event`.
     pub named: bool,
@@ -53,7 +53,18 @@ impl Ask {
     /// # Errors
     /// What is wrong with it; always a status of 400.
     pub fn parse(uri: &Uri, headers: &HeaderMap) -> Result<Self, Refusal> {
-        Self::of(pairs(uri)?, headers, "")
+        Self::of(pairs(uri)?, headers, "")?.with_channels()
+    }
+
+    /// The same, where it names a channel.
+    ///
+    /// # Errors
+    /// It names none; always a status of 400.
+    pub fn with_channels(self) -> Result<Self, Refusal> {
+        match self.channels.is_empty() {
+            true => Err(Refusal::new(Slug::BadChannel, "name at least one channel: ?channel=<kind>:<id>")),
+            false => Ok(self),
+        }
     }
 
     /// Parses the query's pairs that are of every door; `further` has the names that this door takes beside them, for words only.
@@ -64,9 +75,6 @@ impl Ask {
         let mut query = Parameters::default();
         for (name, value) in pairs {
             query.take(&name, value, further)?;
-        }
-        if query.channels.is_empty() {
-            return Err(Refusal::new(Slug::BadChannel, "name at least one channel: ?channel=<kind>:<id>"));
         }
         let presented = match header(headers)? {
             Some(id) => Some(id),

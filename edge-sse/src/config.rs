@@ -36,6 +36,18 @@ pub struct Config {
     pub connections_per_user: usize,
     /// Streams that this edge holds at most.
     pub connections_max: usize,
+    /// Messages that a client may send on a WebSocket in a second; one more is refused.
+    pub socket_messages_per_second: u32,
+    /// Bytes of such a message; a larger one is refused.
+    pub socket_message_bytes: usize,
+    /// How often a WebSocket's client is asked whether it lives.
+    #[serde(rename = "socket_ping_ms", with = "millis")]
+    pub socket_ping: Duration,
+    /// How long it may take to answer; then it is let go.
+    #[serde(rename = "socket_pong_ms", with = "millis")]
+    pub socket_pong: Duration,
+    /// Whether a WebSocket takes a token from `?token=`: a browser cannot send it otherwise, but queries stand in the logs of proxies.
+    pub token_in_query: bool,
     /// Bytes of older events that one connection may take from the log in a minute.
     pub replay_bytes_per_minute: usize,
     /// Memory for pages of the log that several clients catch up from.
@@ -63,6 +75,11 @@ impl Default for Config {
             shards: 0,
             connections_per_user: 5,
             connections_max: 16_000, // of the 20,000 files that a process may open on a usual machine
+            socket_messages_per_second: 100,
+            socket_message_bytes: 64 * 1024,
+            socket_ping: Duration::from_secs(30),
+            socket_pong: Duration::from_secs(5),
+            token_in_query: false,
             replay_bytes_per_minute: 64 * 1024 * 1024,
             catch_up_bytes: 16 * 1024 * 1024,
             catch_up_reads: 8,
@@ -86,6 +103,9 @@ impl Config {
         refuse(self.stall.is_zero(), "edge.stall_ms must be above 0");
         refuse(self.retry_min > self.retry_max, "edge.retry_min_ms must not be above edge.retry_max_ms");
         refuse(self.catch_up_reads == 0, "edge.catch_up_reads must be above 0");
+        refuse(self.socket_messages_per_second == 0, "edge.socket_messages_per_second must be above 0");
+        refuse(self.socket_ping.is_zero(), "edge.socket_ping_ms must be above 0");
+        refuse(self.socket_message_bytes < 1_024, "edge.socket_message_bytes must be at least 1024");
         refuse(self.replay_bytes_per_minute == 0, "edge.replay_bytes_per_minute must be above 0");
         for origin in &self.origins {
             let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, Uri, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, request};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 /// How long a browser may remember the answer to a preflight.
@@ -16,8 +16,7 @@ const HEADERS: [HeaderName; 3] =
 pub fn layer(origins: &[String]) -> CorsLayer {
     let origins = origins.to_vec();
     let allowed = move |origin: &HeaderValue, request: &request::Parts| {
-        let Ok(origin) = origin.to_str() else { return false };
-        origins.iter().any(|known| known == origin) || is_loopback(origin) || is_own(origin, request)
+        origin.to_str().is_ok_and(|origin| allows(&origins, origin, &request.headers))
     };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
@@ -33,8 +32,19 @@ pub fn with_bodies(origins: &[String]) -> CorsLayer {
     layer(origins).allow_methods([Method::GET, Method::POST]).allow_headers(headers.collect::<Vec<_>>())
 }
 
-fn is_own(origin: &str, request: &request::Parts) -> bool {
-    let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+/// Whether a request is from a page that may read; one without an origin is from no page.
+#[must_use]
+pub fn may_read(origins: &[String], headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    origin.to_str().is_ok_and(|origin| allows(origins, origin, headers))
+}
+
+fn allows(origins: &[String], origin: &str, headers: &HeaderMap) -> bool {
+    origins.iter().any(|known| known == origin) || is_loopback(origin) || is_own(origin, headers)
+}
+
+fn is_own(origin: &str, headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let authority = origin.parse::<Uri>().ok().and_then(|origin| origin.into_parts().authority);
     authority.is_some_and(|authority| Some(authority.as_str()) == host)
 }
@@ -59,7 +69,8 @@ mod tests {
             assert!(!is_loopback(origin), "{origin}");
         }
         let (parts, ()) = Request::builder().header("host", "edge.example:8080").body(()).unwrap().into_parts();
-        assert!(is_own("https://edge.example:8080", &parts));
-        assert!(!is_own("https://edge.example", &parts) && !is_own("https://other.example:8080", &parts));
+        let headers = &parts.headers;
+        assert!(is_own("https://edge.example:8080", headers));
+        assert!(!is_own("https://edge.example", headers) && !is_own("https://other.example:8080", headers));
     }
 }

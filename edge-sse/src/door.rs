@@ -3,7 +3,6 @@
 //! In: requests. Out: 200 and a stream for whoever is granted a channel, a problem for a request that can never be served. What may be
 //! served later is 200, too, with a `tidegate.bye`: a browser never comes again after an error.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -12,6 +11,7 @@ use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use policy::Claims;
 use schemas::problem::Slug;
@@ -19,12 +19,13 @@ use schemas::problem::Slug;
 use crate::arrival::{Arrival, arrive, claims};
 use crate::ask::Ask;
 use crate::edge::Shared;
+use crate::encoding::Encoding;
 use crate::notice::ByeReason;
 use crate::refusal::{Refusal, problem};
 use crate::stream::{Parts, Stream, bye, opened};
 use crate::subscription::Subscription;
 use crate::takeover::{MayTakeOver, Takeover};
-use crate::{cors, page, realtime};
+use crate::{coded, cors, page, realtime};
 
 /// The edge's routes.
 pub fn routes(shared: Arc<Shared>) -> Router {
@@ -68,8 +69,10 @@ async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, may_take_ove
     let claims = claims(shared, headers)?;
     let subscription = Subscription::decide(&shared.catalogues, &claims, &ask.channels)?;
     Ok(match begin(shared, &ask, &claims, &subscription).await {
-        Ok(parts) if may_take_over && shared.shards.running() => taken_over(shared, parts),
-        Ok(parts) => event_stream(Body::from_stream(body(Stream::new(parts)))),
+        Ok(parts) if may_take_over && shared.shards.running() && Encoding::of(headers) == Encoding::Identity => {
+            taken_over(shared, parts)
+        }
+        Ok(parts) => coded::answer(shared, headers, chunks(Stream::new(parts)), event_stream),
         Err(reason) => event_stream(Body::from(bye(shared, reason, ask.presented.as_deref()).finish())),
     })
 }
@@ -93,10 +96,10 @@ async fn begin<'a>(
     Ok(Parts { shared, session, reader, expires_at, ask, subscription, started, sleeper, access })
 }
 
-fn body(mut stream: Stream) -> impl futures::Stream<Item = Result<bytes::Bytes, Infallible>> {
+fn chunks(mut stream: Stream) -> impl futures::Stream<Item = Bytes> {
     async_stream::stream! {
         while let Some(chunk) = stream.next().await {
-            yield Ok(chunk);
+            yield chunk;
         }
     }
 }
@@ -105,6 +108,7 @@ fn event_stream(body: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store, no-transform"),
+        (header::VARY, "accept-encoding"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];

@@ -1,7 +1,7 @@
 //! The edge as a value: what its streams share, and the task that keeps the windows filled.
 
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,14 +16,16 @@ use crate::bounds::Bounds;
 use crate::catch_up::CatchUp;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::encoding::Deflater;
 use crate::interest::Interest;
 use crate::metrics::Meters;
+use crate::publication::Publish;
 use crate::shards::Shards;
 use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
 use crate::wake::Wakers;
 use crate::windows::Windows;
-use crate::{door, history, metrics, readiness};
+use crate::{door, history, metrics, readiness, socket};
 
 /// After the tail could not begin, or ended, it is begun again after so long.
 const TAIL_RETRY: Duration = Duration::from_millis(500);
@@ -43,6 +45,8 @@ pub struct Dependencies {
     pub verifier: Verifier,
     /// The time of day.
     pub clock: Clock,
+    /// Where events of WebSockets go; none where this process has no ingest.
+    pub publisher: Option<Arc<dyn Publish>>,
 }
 
 /// An edge: delivery lanes in, streams out.
@@ -69,6 +73,10 @@ pub struct Shared {
     pub admission: Arc<Admission>,
     /// Cancelled when the edge stops.
     pub drain: CancellationToken,
+    /// Where events of WebSockets go.
+    pub publisher: Option<Arc<dyn Publish>>,
+    /// Deflates for every stream that asks for it.
+    pub deflater: Mutex<Deflater>,
     /// Who waits for events.
     pub wakers: Arc<Wakers>,
     /// Who has the streams that were taken over.
@@ -106,6 +114,8 @@ impl Edge {
                 clock: dependencies.clock,
                 catalogues: dependencies.catalogues,
                 verifier: dependencies.verifier,
+                publisher: dependencies.publisher,
+                deflater: Mutex::new(Deflater::default()),
                 drain: CancellationToken::new(),
                 wakers: Arc::new(Wakers::default()),
                 shards: Shards::default(),
@@ -147,9 +157,9 @@ impl Edge {
         ended
     }
 
-    /// `GET /v1/stream`, also under its first name, and the page at `/`.
+    /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, and the page at `/`.
     pub fn routes(&self) -> Router {
-        door::routes(self.shared.clone())
+        door::routes(self.shared.clone()).merge(socket::routes(self.shared.clone()))
     }
 
     /// `GET /v1/events`: history and long-poll. Apart from the other routes, because `POST` on the same path may belong to another role of

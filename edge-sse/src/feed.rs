@@ -76,6 +76,15 @@ impl Feed {
         &mut self.cursor
     }
 
+    /// Goes on at another cursor's place; what was taken from the log counts on.
+    pub fn go_on(&mut self, cursor: Cursor) {
+        self.cursor = cursor;
+        if let Some(behind) = &mut self.behind {
+            behind.ticket = None;
+            behind.resting.clear();
+        }
+    }
+
     /// Gives what is there until the sink is full. Where the next event is in the log only, its page is asked for.
     pub fn fill(&mut self, source: &Source<'_>, sink: &mut impl Sink) {
         let rested = |behind: &mut Box<Behind>| behind.resting.retain(|(_, until)| *until > source.now);

@@ -6,7 +6,6 @@
 mod ask;
 mod text;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
@@ -20,11 +19,12 @@ use schemas::problem::Slug;
 use tokio::time::Instant;
 
 use crate::arrival::{arrive, claims};
+use crate::coded;
 use crate::cursor::Sink;
 use crate::edge::Shared;
 use crate::gap::Gap;
 use crate::notice::ByeReason;
-use crate::reading::{Gathered, Reading};
+use crate::reading::{Gathered, Leaves, Reading};
 use crate::realtime;
 use crate::refusal::{Refusal, problem};
 use crate::subscription::{Refused, Subscription};
@@ -48,13 +48,17 @@ async fn answer(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap) -> Result<
     let claims = claims(shared, headers)?;
     let subscription = Subscription::decide(&shared.catalogues, &claims, &asked.ask.channels)?;
     let arrival = arrive(shared, &asked.ask.start, &claims, &subscription).await;
-    let (reading, gaps) = Reading::begin(shared, arrival.map_err(|reason| not_now(shared, reason))?);
+    let (reading, gaps) = Reading::begin(shared, arrival.map_err(|reason| not_now(shared, reason))?, Leaves::AtOnce);
     let refused = subscription.refused;
     match asked.form {
-        Form::Page => page(shared, reading, &asked, &gaps, &refused).await,
+        Form::Page => {
+            let page = page(shared, reading, &asked, &gaps, &refused).await?;
+            let respond = |body| respond("application/json", "no-store", body);
+            Ok(coded::answer(shared, headers, futures::stream::iter([page]), respond))
+        }
         Form::Lines => {
-            let lines = Body::from_stream(lines(reading, asked, gaps, refused));
-            Ok(respond("application/x-ndjson", "no-store, no-transform", lines))
+            let respond = |body| respond("application/x-ndjson", "no-store, no-transform", body);
+            Ok(coded::answer(shared, headers, lines(reading, asked, gaps, refused), respond))
         }
     }
 }
@@ -65,7 +69,7 @@ async fn page(
     asked: &HistoryAsk,
     gaps: &[Gap],
     refused: &[Refused],
-) -> Result<Response, Refusal> {
+) -> Result<Bytes, Refusal> {
     let mut text = Text::new(Form::Page, asked.page_limit());
     gaps.iter().for_each(|gap| text.gap(gap, reading.position()));
     match reading.gather(&mut text, Instant::now() + asked.wait).await {
@@ -76,7 +80,7 @@ async fn page(
     let tally = std::mem::take(&mut text.tally);
     let body = text.page(reading.position(), refused);
     reading.handed_over(body.len(), &tally);
-    Ok(respond("application/json", "no-store", Body::from(body)))
+    Ok(body)
 }
 
 /// Lines until there was nothing for `wait`, or the limit is reached.
@@ -85,7 +89,7 @@ fn lines(
     asked: HistoryAsk,
     gaps: Vec<Gap>,
     refused: Vec<Refused>,
-) -> impl futures::Stream<Item = Result<Bytes, Infallible>> {
+) -> impl futures::Stream<Item = Bytes> {
     async_stream::stream! {
         let mut left = asked.limit.unwrap_or(usize::MAX);
         let mut text = Text::new(Form::Lines, left);
@@ -103,7 +107,7 @@ fn lines(
             let (bytes, tally) = std::mem::replace(&mut text, Text::new(Form::Lines, left)).lines();
             reading.handed_over(bytes.len(), &tally);
             if !bytes.is_empty() {
-                yield Ok(bytes);
+                yield bytes;
             }
             if ends {
                 break;
@@ -116,7 +120,7 @@ fn respond(media_type: &'static str, cache: &'static str, body: Body) -> Respons
     let headers = [
         (header::CONTENT_TYPE, media_type),
         (header::CACHE_CONTROL, cache),
-        (header::VARY, "accept"),
+        (header::VARY, "accept, accept-encoding"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
@@ -128,7 +132,9 @@ fn not_now(shared: &Shared, reason: ByeReason) -> Refusal {
     let refusal = match reason {
         ByeReason::Limit => Refusal::new(Slug::TooManyRequests, "too many connections; close one, or come later"),
         ByeReason::Expired => Refusal::new(Slug::Unauthorized, "the token has ended"),
-        ByeReason::NotReady | ByeReason::Drain => Refusal::new(Slug::Unavailable, "this edge is not ready; ask again"),
+        ByeReason::NotReady | ByeReason::Drain | ByeReason::Slow => {
+            Refusal::new(Slug::Unavailable, "this edge is not ready; ask again")
+        }
     };
     refusal.again_after(shared.retry_ms().div_ceil(1_000))
 }

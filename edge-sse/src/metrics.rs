@@ -112,6 +112,11 @@ pub fn let_go() {
     counter!("tidegate_edge_let_go_total").increment(1);
 }
 
+/// A client was over a limit of its own, and told so.
+pub fn limit(limit: &'static str) {
+    counter!("tidegate_edge_limits_total", "limit" => limit).increment(1);
+}
+
 /// A request was answered with a problem.
 pub fn refused(status: StatusCode) {
     counter!("tidegate_edge_refused_total", "status" => status.as_u16().to_string()).increment(1);

@@ -14,6 +14,8 @@ pub const POSITION: &str = "tidegate.position";
 pub const GAP: &str = "tidegate.gap";
 /// The token ends soon.
 pub const EXPIRING: &str = "tidegate.expiring";
+/// Channels that are refused.
+pub const REFUSED: &str = "tidegate.refused";
 /// The last block.
 pub const BYE: &str = "tidegate.bye";
 
@@ -60,6 +62,8 @@ pub enum ByeReason {
     Expired,
     /// Over a limit of connections.
     Limit,
+    /// The client takes or says nothing.
+    Slow,
     /// The edge is not ready to serve.
     NotReady,
 }
@@ -80,7 +84,18 @@ impl ByeReason {
             Self::Drain => "drain",
             Self::Expired => "expired",
             Self::Limit => "limit",
+            Self::Slow => "slow",
             Self::NotReady => "not_ready",
+        }
+    }
+
+    /// As a WebSocket is closed with it (RFC 6455 7.4; 1013 of IANA's registry is «try again later»).
+    #[must_use]
+    pub const fn close_code(self) -> u16 {
+        match self {
+            Self::Drain => 1001,
+            Self::Expired | Self::Slow => 1008,
+            Self::Limit | Self::NotReady => 1013,
         }
     }
 }

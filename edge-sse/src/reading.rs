@@ -10,7 +10,8 @@ use schemas::position::Position;
 use tokio::time::Instant;
 
 use crate::access::Access;
-use crate::arrival::Arrival;
+use crate::arrival::{Arrival, find};
+use crate::ask::Start;
 use crate::cursor::Sink;
 use crate::edge::{Session, Shared};
 use crate::feed::{Feed, Source, fresh_ends};
@@ -19,6 +20,7 @@ use crate::gap::Gap;
 use crate::interest::Held;
 use crate::notice::ByeReason;
 use crate::reader::Reader;
+use crate::subscription::Subscription;
 use crate::timers::FUTURE_WAITS;
 use crate::wake::Sleeper;
 
@@ -34,9 +36,20 @@ pub struct Reading {
     feed: Feed,
     sleeper: Sleeper,
     access: Access,
+    leaves: Leaves,
+    leaves_at: Option<Instant>,
     expires: Option<Instant>,
     future: Option<Instant>,
-    _held: Held,
+    held: Held,
+}
+
+/// When a reader leaves an edge that stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaves {
+    /// At once: an answer has an end anyway.
+    AtOnce,
+    /// At a moment of its own inside the drain window.
+    InItsMoment,
 }
 
 /// What gathering came to.
@@ -55,7 +68,7 @@ pub enum Gathered {
 impl Reading {
     /// A reader who has arrived, and the gaps of the start.
     #[must_use]
-    pub fn begin(shared: &Arc<Shared>, arrival: Arrival) -> (Self, Vec<Gap>) {
+    pub fn begin(shared: &Arc<Shared>, arrival: Arrival, leaves: Leaves) -> (Self, Vec<Gap>) {
         let Arrival { session, reader, expires_at, started, sleeper, access } = arrival;
         let (now, time) = (Instant::now(), shared.clock.now());
         let beyond = !started.cursor.beyond(&session.windows).is_empty();
@@ -66,11 +79,41 @@ impl Reading {
             feed: Feed::new(started.cursor),
             sleeper,
             access,
+            leaves,
+            leaves_at: None,
             expires: expires_at.and_then(|at| now.checked_add(at.since(time))),
             future: beyond.then(|| now + FUTURE_WAITS),
-            _held: started.held,
+            held: started.held,
         };
         (reading, started.gaps)
+    }
+
+    /// Goes on with other channels at another start; the gaps that this makes. None where the log does not answer, and all is as before.
+    pub async fn restart(&mut self, start: &Start, subscription: &Subscription) -> Option<Vec<Gap>> {
+        let sleeper = self.shared.wakers.register(subscription.keys(&self.reader.tenant));
+        let started = find(&self.session, start, &self.reader, subscription, self.shared.clock.now()).await?;
+        let beyond = !started.cursor.beyond(&self.session.windows).is_empty();
+        self.future = beyond.then(|| Instant::now() + FUTURE_WAITS);
+        self.feed.go_on(started.cursor);
+        (self.sleeper, self.held) = (sleeper, started.held);
+        Some(started.gaps)
+    }
+
+    /// Names the connection.
+    #[must_use]
+    pub fn connection_id(&self) -> String {
+        self.access.connection_id().to_string()
+    }
+
+    /// When the reader's token ends.
+    #[must_use]
+    pub fn expires(&self) -> Option<Instant> {
+        self.expires
+    }
+
+    /// The edge ends it.
+    pub fn ended_by(&mut self, reason: &'static str) {
+        self.access.ended_by(reason);
     }
 
     /// Where the reader stands.
@@ -116,10 +159,18 @@ impl Reading {
         self.shared.meters.wrote_since(tally, bytes, self.shared.clock.now(), self.access.began_at());
     }
 
-    fn ends(&self) -> Option<ByeReason> {
-        if self.expires.is_some_and(|at| at <= Instant::now()) {
+    fn ends(&mut self) -> Option<ByeReason> {
+        let now = Instant::now();
+        if self.shared.drain.is_cancelled() && self.leaves_at.is_none() {
+            self.leaves_at = Some(match self.leaves {
+                Leaves::AtOnce => now,
+                Leaves::InItsMoment => now + self.shared.moment_in(self.shared.config.drain),
+            });
+        }
+        let past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if past(self.expires) {
             Some(ByeReason::Expired)
-        } else if self.shared.drain.is_cancelled() {
+        } else if past(self.leaves_at) {
             Some(ByeReason::Drain)
         } else if self.session.windows.retired() {
             Some(ByeReason::NotReady)
@@ -159,11 +210,11 @@ impl Reading {
 
     /// Sleeps until something comes for this reader, or is due.
     async fn wait(&mut self, due: Instant) {
-        let others = [self.feed.rests_until(), self.future, self.expires];
+        let others = [self.feed.rests_until(), self.future, self.expires, self.leaves_at];
         let due = others.into_iter().flatten().fold(due, Instant::min);
         tokio::select! {
             biased; // the end first; then what was asked for
-            () = self.shared.drain.cancelled() => {}
+            () = self.shared.drain.cancelled(), if self.leaves_at.is_none() => {}
             () = self.feed.page_ready() => {}
             () = self.sleeper.woken() => {}
             () = tokio::time::sleep_until(due) => {}

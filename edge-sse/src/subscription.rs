@@ -49,6 +49,12 @@ pub enum RefusedReason {
 }
 
 impl Subscription {
+    /// To no channel.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { granted: Vec::new(), refused: Vec::new() }
+    }
+
     /// Decides on channels.
     ///
     /// # Errors
@@ -104,7 +110,9 @@ impl Subscription {
         }
     }
 
-    fn refusal(&self, claims: &Claims) -> Refusal {
+    /// Why nothing that was asked for is granted.
+    #[must_use]
+    pub fn refusal(&self, claims: &Claims) -> Refusal {
         let any = |reason| self.refused.iter().any(|refused| refused.reason == reason);
         let words: Vec<_> = self
             .refused

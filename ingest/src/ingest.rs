@@ -10,7 +10,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use journal::{Journal, Registry, TopicNames};
-use policy::{Catalogues, Verifier};
+use policy::{Catalogues, Claims, Verifier};
+use schemas::problem::Problem;
 use schemas::readiness::Readiness;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -70,6 +71,18 @@ impl Ingest {
     pub fn routes(&self) -> Router {
         let events = || post(post_events);
         Router::new().route("/v1/events", events()).route(FIRST_NAME, events()).with_state(self.intake.clone())
+    }
+
+    /// Publishes one event, structured CloudEvents JSON, for a bearer of these claims; returns when the log has it. The first poll fixes its
+    /// order among others.
+    ///
+    /// # Errors
+    /// Why not, as `POST /v1/events` says it.
+    pub async fn publish(&self, claims: &Claims, event: &str) -> Result<(), Problem> {
+        self.intake.accept_one(claims, event).await.map(|_accepted| ()).map_err(|refused| {
+            metrics::refused(refused.cause.slug());
+            refused.problem(self.intake.config.retry_after)
+        })
     }
 
     /// Whether log and registry answered lately, and every schema is registered.

@@ -70,6 +70,13 @@ impl Intake {
         self.store(prepared?).await
     }
 
+    /// Takes one structured event of a bearer who is known, or refuses it.
+    pub(crate) async fn accept_one(&self, claims: &Claims, text: &str) -> Result<Accepted, Refused> {
+        let _room = self.reserve(text.len())?;
+        let prepared = self.prepare(Form::Structured, &HeaderMap::new(), text, claims)?;
+        self.store(vec![prepared]).await
+    }
+
     async fn receive(&self, headers: &HeaderMap, chunks: &mut BodyDataStream) -> Result<Vec<Prepared>, Refused> {
         let claims = admit::bearer(&self.verifier, headers, Timestamp::now())?;
         let form = Form::of(headers)?;

@@ -16,6 +16,8 @@ pub mod wide;
 pub mod certificate;
 pub mod client;
 pub mod stream;
+pub mod socket;
+pub mod door;
 pub mod reader;
 pub mod edits;
 pub mod tally;

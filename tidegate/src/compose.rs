@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use edge_sse::{Dependencies, Edge};
+use edge_sse::{Dependencies, Edge, Publish};
+use futures::future::BoxFuture;
 use ingest::Ingest;
-use policy::{Catalogues, Verifier};
+use policy::{Catalogues, Claims, Verifier};
 use router::RouterDeps;
+use schemas::problem::Problem;
 use schemas::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +47,16 @@ struct Roles {
     router: Option<Arc<router::Router>>,
     edge: Option<Edge>,
     machine: Option<MachineSource>,
+}
+
+/// Events of WebSockets, on their way to the ingest of this process.
+#[derive(Debug)]
+struct Sockets(Ingest);
+
+impl Publish for Sockets {
+    fn publish<'a>(&'a self, claims: &'a Claims, event: String) -> BoxFuture<'a, Result<(), Problem>> {
+        Box::pin(async move { self.0.publish(claims, &event).await })
+    }
 }
 
 /// Runs a process with a role until it is told to stop.
@@ -131,7 +143,9 @@ impl Roles {
             let Log { journal, names, .. } = log.clone();
             let (catalogues, verifier) = (catalogues.clone(), verifier.clone());
             let clock = edge_sse::Clock::system();
-            Edge::new(edge_config(config), Dependencies { journal, names, catalogues, verifier, clock })
+            let publisher = ingest.clone().map(|ingest| -> Arc<dyn Publish> { Arc::new(Sockets(ingest)) });
+            let dependencies = Dependencies { journal, names, catalogues, verifier, clock, publisher };
+            Edge::new(edge_config(config), dependencies)
         });
         let machine = (role == Role::Up && config.machine).then(|| MachineSource::new(log, catalogues)).flatten();
         Self { ingest, router, edge, machine }

@@ -58,7 +58,7 @@ impl HistoryAsk {
             }
         }
         rest.extend(after);
-        Ok(Self { ask: Ask::of(rest, headers, FURTHER)?, wait, limit, form: Form::of(headers) })
+        Ok(Self { ask: Ask::of(rest, headers, FURTHER)?.with_channels()?, wait, limit, form: Form::of(headers) })
     }
 
     /// Events of one page.

@@ -178,6 +178,7 @@ pub fn edge(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock, config: 
         catalogues: Arc::new(Catalogues::load(&[CatalogueSource::Directory(catalogue)]).unwrap()),
         verifier: Verifier::from_key(KEY).unwrap(),
         clock,
+        publisher: None,
     };
     Edge::new(config, dependencies)
 }

@@ -1,0 +1,96 @@
+//! The door for WebSockets: `GET /v1/ws` from a request to a conversation (RFC 6455; over HTTP/2 by RFC 8441).
+//!
+//! In: requests. Out: 101 and a conversation, or a problem for what can never be served. Who cannot be served now is let in and told so.
+
+mod said;
+mod frames;
+mod pace;
+mod line;
+mod conversation;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::response::Response;
+use axum::routing::any;
+use http::{HeaderMap, Uri};
+use policy::Claims;
+use schemas::problem::Slug;
+
+use crate::arrival;
+use crate::ask::{Ask, pairs};
+use crate::cors;
+use crate::edge::Shared;
+use crate::refusal::{Refusal, problem};
+use crate::subscription::Subscription;
+use conversation::{Conversation, Opening};
+use line::Line;
+
+/// What is read of a socket at a time: a message larger than this takes several reads, and no memory beyond its own.
+const READ_BYTES: usize = 4 * 1024;
+/// What gathers before the socket is written to.
+const WRITE_BYTES: usize = 16 * 1024;
+/// A message so many times as large as the limit ends the connection: it is not read to its end.
+const HARD_LIMIT: usize = 4;
+/// Names that this door takes beside those of every door.
+const FURTHER: &str = ", token";
+
+/// `GET /v1/ws`.
+pub fn routes(shared: Arc<Shared>) -> Router {
+    // Over HTTP/2 the method is CONNECT.
+    Router::new().route("/v1/ws", any(upgrade)).with_state(shared)
+}
+
+async fn upgrade(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let opening = match opening(&shared, &uri, &headers) {
+        Ok(opening) => opening,
+        Err(refusal) => return problem(&refusal),
+    };
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return problem(&Refusal::new(Slug::BadRequest, format!("no WebSocket: {rejection}"))),
+    };
+    let most = shared.config.socket_message_bytes.saturating_mul(HARD_LIMIT);
+    upgrade
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(WRITE_BYTES)
+        .max_message_size(most)
+        .max_frame_size(most)
+        .on_upgrade(move |socket| Conversation::hold(shared.clone(), Line::new(socket, shared.config.stall), opening))
+}
+
+/// Everything that can be refused before there is a socket.
+fn opening(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Opening, Refusal> {
+    let (tokens, rest): (Vec<_>, Vec<_>) = pairs(uri)?.into_iter().partition(|(name, _)| name == "token");
+    let ask = Ask::of(rest, headers, FURTHER)?;
+    if !cors::may_read(&shared.config.origins, headers) {
+        return Err(Refusal::new(Slug::Forbidden, "pages of this origin may not read here"));
+    }
+    let claims = match tokens.last() {
+        Some((_, token)) => by_query(shared, token)?,
+        None => arrival::claims(shared, headers)?,
+    };
+    let subscription = match ask.channels.is_empty() {
+        true => Subscription::nothing(),
+        false => Subscription::decide(&shared.catalogues, &claims, &ask.channels)?,
+    };
+    Ok(Opening { start: ask.start, claims: Arc::new(claims), subscription })
+}
+
+/// The claims of a token in the query: only where it is configured, because queries stand in the logs of proxies.
+fn by_query(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
+    if !shared.config.token_in_query {
+        return Err(Refusal::new(Slug::Unauthorized, "a token is not taken from the query here; send a header"));
+    }
+    let bearer = format!("Bearer {token}");
+    let verified = shared.verifier.bearer(Some(bearer.as_bytes()), shared.clock.now());
+    verified.map_err(|error| Refusal::new(Slug::Unauthorized, error.to_string()))
+}

@@ -1,0 +1,348 @@
+//! One WebSocket from its welcome to its end: what the client says, what the log gives, and what is due.
+//!
+//! Nothing is queued for the client: what comes is asked for when what was said before is written. Of the client's own events so many are
+//! under way at one time; while there are that many, it is not listened to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
+use policy::Claims;
+use schemas::position::{Position, Presented};
+use schemas::problem::{Problem, Slug};
+use serde_json::{Value, json};
+use tokio::time::{Instant, Interval, interval_at};
+
+use super::frames::Frames;
+use super::line::{Heard, Line, Lost};
+use super::pace::Pace;
+use super::said::{Publication, Said, Wish};
+use crate::arrival::{Arrival, arrive};
+use crate::ask::Start;
+use crate::edge::Shared;
+use crate::gap::Gap;
+use crate::metrics;
+use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, POSITION, READY, REFUSED, Ready};
+use crate::reading::{Gathered, Leaves, Reading};
+use crate::refusal::Refusal;
+use crate::subscription::Subscription;
+use crate::timers::EXPIRING_BEFORE;
+
+/// Events of one client that may be on their way to the log.
+const PUBLISHING_MOST: usize = 16;
+/// A gathering without end.
+const NEVER: Duration = Duration::from_secs(86_400);
+/// Where an event of a client says that it comes from.
+const SOURCE: &str = "/v1/ws";
+
+/// What is known of a client before there is a socket.
+#[derive(Debug)]
+pub struct Opening {
+    /// Where the first subscription starts.
+    pub start: Start,
+    /// Who it is.
+    pub claims: Arc<Claims>,
+    /// What it is granted at once.
+    pub subscription: Subscription,
+}
+
+/// A conversation.
+#[derive(Debug)]
+pub struct Conversation {
+    shared: Arc<Shared>,
+    claims: Arc<Claims>,
+    line: Line,
+    reading: Reading,
+    subscription: Subscription,
+    start: Option<Start>,
+    frames: Frames,
+    pace: Pace,
+    publishing: FuturesOrdered<BoxFuture<'static, Published>>,
+    pings: Interval,
+    beats: Interval,
+    pong_due: Option<Instant>,
+    expiring: Option<Instant>,
+}
+
+type Published = (Option<Value>, Result<(), Problem>);
+
+/// What happened first.
+enum Step {
+    Heard(Heard),
+    Published(Published),
+    Ping,
+    NoPong,
+    Beat,
+    Expiring,
+    Gathered(Gathered),
+}
+
+/// How it ended.
+enum End {
+    Lost(Lost),
+    Bye(ByeReason),
+}
+
+impl Conversation {
+    /// Holds a conversation to its end.
+    pub async fn hold(shared: Arc<Shared>, line: Line, opening: Opening) {
+        match arrive(&shared, &opening.start, &opening.claims, &opening.subscription).await {
+            Ok(arrival) => Self::new(shared, line, opening, arrival).run().await,
+            Err(reason) => goodbye(&shared, line, reason, None).await,
+        }
+    }
+
+    fn new(shared: Arc<Shared>, line: Line, opening: Opening, arrival: Arrival) -> Self {
+        let (now, began) = (Instant::now(), arrival.started.began);
+        let (reading, gaps) = Reading::begin(&shared, arrival, Leaves::InItsMoment);
+        let every = |period| interval_at(now + period, period);
+        let mut conversation = Self {
+            claims: opening.claims,
+            line,
+            expiring: reading.expires().map(|at| at.checked_sub(EXPIRING_BEFORE).unwrap_or(now)),
+            reading,
+            start: opening.subscription.granted.is_empty().then_some(opening.start),
+            subscription: opening.subscription,
+            frames: Frames::default(),
+            pace: Pace::new(shared.config.socket_messages_per_second, now),
+            publishing: FuturesOrdered::new(),
+            pings: every(shared.config.socket_ping),
+            beats: every(shared.config.heartbeat),
+            pong_due: None,
+            shared,
+        };
+        let (connection_id, server_time) =
+            (conversation.reading.connection_id(), conversation.shared.clock.now().to_string());
+        conversation.frames.welcome(&connection_id, &server_time);
+        if !conversation.subscription.granted.is_empty() {
+            let ready = Ready {
+                connection_id: &connection_id,
+                server_time,
+                channels: conversation.subscription.granted.iter().map(ToString::to_string).collect(),
+                refused: &conversation.subscription.refused,
+                heartbeat_ms: u64::try_from(conversation.pings.period().as_millis()).unwrap_or(u64::MAX),
+                start: began,
+            };
+            conversation.frames.notice(READY, &ready, Some(conversation.reading.position()));
+        }
+        conversation.say_gaps(&gaps);
+        conversation
+    }
+
+    async fn run(mut self) {
+        match self.talk().await {
+            End::Bye(reason) => {
+                self.reading.ended_by(reason.as_str());
+                let position = self.reading.position().clone();
+                goodbye(&self.shared, self.line, reason, Some(&position)).await;
+            }
+            End::Lost(Lost::Slow) => {
+                metrics::bye("slow");
+                self.reading.ended_by("slow");
+            }
+            End::Lost(Lost::Gone) => {}
+        }
+    }
+
+    async fn talk(&mut self) -> End {
+        loop {
+            if let Err(lost) = self.write().await {
+                return End::Lost(lost);
+            }
+            match self.step().await {
+                Step::Heard(Heard::End) => return End::Lost(Lost::Gone),
+                Step::Heard(heard) => self.answer(heard).await,
+                Step::Published((id, Ok(()))) => self.frames.ok(id.as_ref()),
+                Step::Published((id, Err(problem))) => self.frames.problem(id.as_ref(), &problem),
+                Step::Ping => {
+                    // The first ping that is not answered counts.
+                    self.pong_due.get_or_insert(Instant::now() + self.shared.config.socket_pong);
+                    self.frames.ping();
+                }
+                Step::NoPong => return End::Bye(ByeReason::Slow),
+                Step::Beat => self.beat(),
+                Step::Expiring => self.say_expiring(),
+                Step::Gathered(Gathered::Ends(reason)) => return End::Bye(reason),
+                Step::Gathered(Gathered::Something | Gathered::Nothing | Gathered::Stuck) => {}
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Step {
+        let listens = self.publishing.len() < PUBLISHING_MOST;
+        let now = Instant::now();
+        let (pong_due, expiring) = (self.pong_due.unwrap_or(now), self.expiring.unwrap_or(now));
+        tokio::select! {
+            biased; // the client first: its pong is there before it is missed; what the log gives last, for it never ends
+            heard = self.line.hear(), if listens => Step::Heard(heard),
+            Some(published) = self.publishing.next() => Step::Published(published),
+            _ = self.pings.tick() => Step::Ping,
+            () = tokio::time::sleep_until(pong_due), if self.pong_due.is_some() && listens => Step::NoPong,
+            () = tokio::time::sleep_until(expiring), if self.expiring.is_some() => Step::Expiring,
+            _ = self.beats.tick() => Step::Beat,
+            gathered = self.reading.gather(&mut self.frames, now + NEVER) => Step::Gathered(gathered),
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), Lost> {
+        let (messages, bytes, tally) = self.frames.take();
+        if messages.is_empty() {
+            return Ok(());
+        }
+        self.line.say(messages).await?;
+        self.reading.handed_over(bytes, &tally);
+        Ok(())
+    }
+
+    async fn answer(&mut self, heard: Heard) {
+        let text = match heard {
+            Heard::Text(text) => text,
+            Heard::Binary => {
+                let refusal = Refusal::new(Slug::BadRequest, "messages are text");
+                return self.frames.error(None, &refusal);
+            }
+            Heard::Control | Heard::End => return,
+        };
+        match self.bounded(&text).map_err(|refusal| (None, refusal)).and_then(|()| Said::parse(&text)) {
+            Ok(said) => self.grant(said).await,
+            Err((id, refusal)) => self.frames.error(id.as_ref(), &refusal),
+        }
+    }
+
+    fn bounded(&mut self, text: &str) -> Result<(), Refusal> {
+        let (most, bytes) = (self.shared.config.socket_messages_per_second, self.shared.config.socket_message_bytes);
+        if !self.pace.take(Instant::now()) {
+            metrics::limit("messages");
+            return Err(Refusal::new(Slug::TooManyRequests, format!("more than {most} messages in a second")));
+        }
+        if text.len() > bytes {
+            metrics::limit("message_bytes");
+            return Err(Refusal::new(Slug::TooLarge, format!("a message has at most {bytes} bytes")));
+        }
+        Ok(())
+    }
+
+    async fn grant(&mut self, said: Said) {
+        let id = said.id;
+        let done = match said.wish {
+            Wish::Subscribe(channels) => self.subscribe(channels, id.as_ref()).await,
+            Wish::Unsubscribe(channels) => self.unsubscribe(channels, id.as_ref()).await,
+            Wish::Publish(publication) => self.publish(publication, id.clone()),
+            Wish::Ack(position) => self.acknowledge(&position, id.as_ref()),
+            Wish::Ping => {
+                self.frames.pong(id.as_ref());
+                Ok(())
+            }
+            Wish::Pong => {
+                self.pong_due = None;
+                Ok(())
+            }
+        };
+        if let Err(refusal) = done {
+            self.frames.error(id.as_ref(), &refusal);
+        }
+    }
+
+    async fn subscribe(&mut self, channels: Vec<String>, id: Option<&Value>) -> Result<(), Refusal> {
+        let held = self.subscription.granted.iter().map(ToString::to_string);
+        let asked: Vec<String> = held.chain(channels).collect();
+        let decided = Subscription::decide(&self.shared.catalogues, &self.claims, &asked)?;
+        let more = decided.granted.len() > self.subscription.granted.len();
+        if !more && !decided.refused.is_empty() {
+            return Err(decided.refusal(&self.claims));
+        }
+        let gaps = if more { self.read_on(&decided).await? } else { Vec::new() };
+        self.frames.ok(id);
+        if !decided.refused.is_empty() {
+            let refused = json!({"channels": decided.refused});
+            self.frames.notice(REFUSED, &refused, Some(self.reading.position()));
+        }
+        self.subscription.granted = decided.granted;
+        self.say_gaps(&gaps);
+        Ok(())
+    }
+
+    async fn unsubscribe(&mut self, channels: Option<Vec<String>>, id: Option<&Value>) -> Result<(), Refusal> {
+        let mut left = Subscription::nothing();
+        if let Some(gone) = channels {
+            let stays = |text: String| !gone.contains(&text);
+            left.granted = self.subscription.granted.iter().filter(|held| stays(held.to_string())).cloned().collect();
+        }
+        let gaps = self.read_on(&left).await?;
+        self.subscription = left;
+        self.frames.ok(id);
+        self.say_gaps(&gaps);
+        Ok(())
+    }
+
+    /// Goes on with other channels: at the moment of the position, or for the first ones where the client asked to start.
+    async fn read_on(&mut self, subscription: &Subscription) -> Result<Vec<Gap>, Refusal> {
+        let here = Start::Position(Presented::Position(self.reading.position().clone()));
+        let start = match self.subscription.granted.is_empty() {
+            true => self.start.take().unwrap_or(Start::Now),
+            false => here,
+        };
+        let found = self.reading.restart(&start, subscription).await;
+        found.ok_or_else(|| Refusal::new(Slug::Unavailable, "the log does not answer; ask again"))
+    }
+
+    fn publish(&mut self, publication: Publication, id: Option<Value>) -> Result<(), Refusal> {
+        let Some(publisher) = self.shared.publisher.clone() else {
+            let detail = "this process has no ingest: POST to /v1/events of one that has";
+            return Err(Refusal::new(Slug::MethodNotAllowed, detail));
+        };
+        let (claims, event) = (self.claims.clone(), cloud_event(&publication));
+        self.publishing.push_back(Box::pin(async move { (id, publisher.publish(&claims, event).await) }));
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, position: &str, id: Option<&Value>) -> Result<(), Refusal> {
+        Position::parse(position).map_err(|error| Refusal::new(Slug::BadPosition, error.to_string()))?;
+        self.frames.ok(id);
+        Ok(())
+    }
+
+    /// Also moves past what the client may not see.
+    fn beat(&mut self) {
+        if self.reading.take_unsaid() {
+            self.frames.notice(POSITION, &json!({}), Some(self.reading.position()));
+        }
+    }
+
+    fn say_expiring(&mut self) {
+        self.expiring = None;
+        if let Some(expires_at) = self.claims.exp {
+            self.frames.notice(EXPIRING, &Expiring::at(expires_at), Some(self.reading.position()));
+        }
+    }
+
+    fn say_gaps(&mut self, gaps: &[Gap]) {
+        use crate::cursor::Sink;
+        gaps.iter().for_each(|gap| self.frames.gap(gap, self.reading.position()));
+    }
+}
+
+fn cloud_event(publication: &Publication) -> String {
+    let id = publication.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let text = |text: &str| Value::from(text).to_string();
+    format!(
+        r#"{{"specversion":"1.0","id":{},"source":{},"type":{},"subject":{},"datacontenttype":"application/json","data":{}}}"#,
+        text(&id),
+        text(SOURCE),
+        text(&publication.event),
+        text(&publication.channel),
+        publication.data.get(),
+    )
+}
+
+/// `tidegate.bye`, then the end.
+async fn goodbye(shared: &Shared, mut line: Line, reason: ByeReason, position: Option<&Position>) {
+    metrics::bye(reason.as_str());
+    let mut frames = Frames::default();
+    frames.notice(BYE, &Bye { reason, retry_ms: shared.retry_ms() }, position);
+    if line.say(frames.take().0).await.is_ok() {
+        line.close(reason.close_code(), reason.as_str()).await;
+    }
+}

@@ -1,0 +1,136 @@
+//! What a client says on a WebSocket: one JSON object a message, with `type`. Parsed once, within bounds. Pure.
+
+use schemas::problem::Slug;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::refusal::Refusal;
+
+/// A message of a client.
+#[derive(Debug)]
+pub struct Said {
+    /// What the answer echoes.
+    pub id: Option<Value>,
+    /// What is wanted.
+    pub wish: Wish,
+}
+
+/// What a client wants.
+#[derive(Debug)]
+pub enum Wish {
+    /// These channels, too.
+    Subscribe(Vec<String>),
+    /// These channels no more; none means all.
+    Unsubscribe(Option<Vec<String>>),
+    /// To publish an event.
+    Publish(Publication),
+    /// To say which position it has.
+    Ack(String),
+    /// To hear whether the edge lives.
+    Ping,
+    /// The answer to a ping.
+    Pong,
+}
+
+/// An event that a client publishes.
+#[derive(Debug)]
+pub struct Publication {
+    /// Its id; none where the client gave none.
+    pub id: Option<String>,
+    /// Its type.
+    pub event: String,
+    /// Its channel.
+    pub channel: String,
+    /// Its payload.
+    pub data: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    r#type: String,
+    id: Option<Value>,
+    channels: Option<Vec<String>>,
+    channel: Option<String>,
+    event: Option<String>,
+    data: Option<Box<RawValue>>,
+}
+
+impl Said {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// What is wrong with it, and the id that it has, where it has one.
+    pub fn parse(text: &str) -> Result<Self, (Option<Value>, Refusal)> {
+        let written: Written = serde_json::from_str(text).map_err(|error| (None, bad(&error.to_string())))?;
+        let id = written.id.clone();
+        if id.as_ref().is_some_and(|id| !id.is_string() && !id.is_number()) {
+            return Err((None, bad("id is a text or a number")));
+        }
+        match written.wish() {
+            Ok(wish) => Ok(Self { id, wish }),
+            Err(refusal) => Err((id, refusal)),
+        }
+    }
+}
+
+impl Written {
+    fn wish(self) -> Result<Wish, Refusal> {
+        let missing = |what: &str| bad(&format!("{} needs {what}", self.r#type));
+        let id = || self.id.as_ref().and_then(Value::as_str).map(str::to_owned);
+        Ok(match self.r#type.as_str() {
+            "subscribe" => Wish::Subscribe(self.channels.ok_or_else(|| missing("channels"))?),
+            "unsubscribe" => Wish::Unsubscribe(self.channels),
+            "publish" => Wish::Publish(Publication {
+                id: id(),
+                event: self.event.ok_or_else(|| missing("event, the type"))?,
+                channel: self.channel.ok_or_else(|| missing("channel"))?,
+                data: self.data.ok_or_else(|| missing("data"))?,
+            }),
+            "ack" => Wish::Ack(id().ok_or_else(|| missing("id, a position"))?),
+            "ping" => Wish::Ping,
+            "pong" => Wish::Pong,
+            other => {
+                let shown: String = other.chars().take(64).collect();
+                return Err(bad(&format!(
+                    "{shown:?} is unknown; known are subscribe, unsubscribe, publish, ack, ping, pong"
+                )));
+            }
+        })
+    }
+}
+
+fn bad(detail: &str) -> Refusal {
+    Refusal::new(Slug::BadRequest, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_what_the_contract_says() {
+        let said = Said::parse(r#"{"type":"subscribe","channels":["wiki:en"],"id":7}"#).unwrap();
+        assert_eq!(said.id, Some(Value::from(7)));
+        assert!(matches!(said.wish, Wish::Subscribe(channels) if channels == ["wiki:en"]));
+        let publish = r#"{"type":"publish","channel":"wiki:en","event":"wiki.edit","data":{"a": 1.50},"id":"x"}"#;
+        let Wish::Publish(publication) = Said::parse(publish).unwrap().wish else { panic!("a publication") };
+        assert_eq!((publication.id.as_deref(), publication.data.get()), (Some("x"), r#"{"a": 1.50}"#));
+        assert!(matches!(Said::parse(r#"{"type":"unsubscribe"}"#).unwrap().wish, Wish::Unsubscribe(None)));
+        assert!(matches!(Said::parse(r#"{"type":"ack","id":"1a"}"#).unwrap().wish, Wish::Ack(id) if id == "1a"));
+        for word in ["ping", "pong"] {
+            assert!(Said::parse(&format!(r#"{{"type":"{word}"}}"#)).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_the_id_that_it_has() {
+        let (id, refusal) = Said::parse(r#"{"type":"publish","id":"x","channel":"wiki:en"}"#).unwrap_err();
+        assert_eq!((id, refusal.detail.as_str()), (Some(Value::from("x")), "publish needs event, the type"));
+        let (_, refusal) = Said::parse(r#"{"type":"shout"}"#).unwrap_err();
+        assert!(refusal.detail.contains("subscribe, unsubscribe"), "{refusal}");
+        for text in ["", "[]", "{}", "null", r#"{"type":"ping","id":{}}"#, r#"{"type":"ack"}"#, r#"{"type":1}"#] {
+            assert!(Said::parse(text).is_err(), "{text}");
+        }
+    }
+}
