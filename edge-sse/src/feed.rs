@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::allowance::Allowance;
 use crate::catch_up::{PageAt, PageError, PageResult, PageTicket};
 use crate::cursor::{Cursor, Eyes, Pulled, Sink};
-use crate::edge::Session;
+use crate::edge::{Session, Shared};
 use crate::gap::Reason;
 use crate::reader::Reader;
 
@@ -52,8 +52,21 @@ pub struct Source<'a> {
     pub replay_bytes_per_minute: usize,
 }
 
-impl Source<'_> {
-    fn eyes(&self) -> Eyes<'_> {
+impl<'a> Source<'a> {
+    /// What stands in a session for a reader, now and without end.
+    #[must_use]
+    pub fn of(shared: &Shared, session: &'a Session, reader: &'a Reader) -> Self {
+        Self {
+            session,
+            reader,
+            now: Instant::now(),
+            time: shared.clock.now(),
+            until: None,
+            replay_bytes_per_minute: shared.config.replay_bytes_per_minute,
+        }
+    }
+
+    fn eyes(&self) -> Eyes<'a> {
         Eyes { reader: self.reader, now: self.time, until: self.until }
     }
 }
@@ -133,6 +146,21 @@ impl Feed {
     /// Lets the page go: a page in the hands of a slow client would be memory that nobody accounts for.
     pub fn let_page_go(&mut self) {
         self.behind.iter_mut().for_each(|behind| behind.ticket = None);
+    }
+
+    /// Whether it stands somewhere where the windows have not come yet.
+    #[must_use]
+    pub fn stands_beyond(&self, session: &Session) -> bool {
+        !self.cursor.beyond(&session.windows).is_empty()
+    }
+
+    /// Reads the log's ends anew, and goes on there where it stands beyond them.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn look_beyond(&mut self, session: &Session, sink: &mut impl Sink) {
+        let ends = fresh_ends(session, self.cursor.beyond(&session.windows)).await;
+        self.skip_beyond(&ends, sink);
     }
 
     /// Goes on at the ends, as [`fresh_ends`] read them, in partitions where it stands beyond: such a place is of the future.

@@ -14,7 +14,7 @@ use crate::arrival::{Arrival, find};
 use crate::ask::Start;
 use crate::cursor::Sink;
 use crate::edge::{Session, Shared};
-use crate::feed::{Feed, Source, fresh_ends};
+use crate::feed::{Feed, Source};
 use crate::frame::Tally;
 use crate::gap::Gap;
 use crate::interest::Held;
@@ -71,12 +71,13 @@ impl Reading {
     pub fn begin(shared: &Arc<Shared>, arrival: Arrival, leaves: Leaves) -> (Self, Vec<Gap>) {
         let Arrival { session, reader, expires_at, started, sleeper, access } = arrival;
         let (now, time) = (Instant::now(), shared.clock.now());
-        let beyond = !started.cursor.beyond(&session.windows).is_empty();
+        let feed = Feed::new(started.cursor);
+        let beyond = feed.stands_beyond(&session);
         let reading = Self {
             shared: shared.clone(),
             session,
             reader,
-            feed: Feed::new(started.cursor),
+            feed,
             sleeper,
             access,
             leaves,
@@ -92,9 +93,8 @@ impl Reading {
     pub async fn restart(&mut self, start: &Start, subscription: &Subscription) -> Option<Vec<Gap>> {
         let sleeper = self.shared.wakers.register(subscription.keys(&self.reader.tenant));
         let started = find(&self.session, start, &self.reader, subscription, self.shared.clock.now()).await?;
-        let beyond = !started.cursor.beyond(&self.session.windows).is_empty();
-        self.future = beyond.then(|| Instant::now() + FUTURE_WAITS);
         self.feed.go_on(started.cursor);
+        self.future = self.feed.stands_beyond(&self.session).then(|| Instant::now() + FUTURE_WAITS);
         (self.sleeper, self.held) = (sleeper, started.held);
         Some(started.gaps)
     }
@@ -180,15 +180,7 @@ impl Reading {
     }
 
     fn fill(&mut self, sink: &mut impl Sink) {
-        let source = Source {
-            session: &self.session,
-            reader: &self.reader,
-            now: Instant::now(),
-            time: self.shared.clock.now(),
-            until: None,
-            replay_bytes_per_minute: self.shared.config.replay_bytes_per_minute,
-        };
-        self.feed.fill(&source, sink);
+        self.feed.fill(&Source::of(&self.shared, &self.session, &self.reader), sink);
     }
 
     /// A place that is still beyond the log's end after its time is of the future.
@@ -196,9 +188,8 @@ impl Reading {
         if self.future.take_if(|at| *at <= Instant::now()).is_none() {
             return;
         }
-        let ends = fresh_ends(&self.session, self.feed.cursor().beyond(&self.session.windows)).await;
-        self.feed.skip_beyond(&ends, sink);
-        if !self.feed.cursor().beyond(&self.session.windows).is_empty() {
+        self.feed.look_beyond(&self.session, sink).await;
+        if self.feed.stands_beyond(&self.session) {
             self.future = Some(Instant::now() + FUTURE_WAITS);
         }
     }

@@ -137,7 +137,7 @@ impl Shard {
             match mail {
                 Mail::Open(newcomer) => self.open(*newcomer),
                 Mail::Page(seat) => {
-                    self.forget_await(seat, |apart| apart.awaits_page = false);
+                    self.apart(seat).into_iter().for_each(|apart| apart.awaits_page = false);
                     self.queue(seat);
                 }
                 Mail::Ends(seat, ends) => self.skip_beyond(seat, &ends),
@@ -252,11 +252,5 @@ impl Shard {
 
     fn apart(&mut self, seat: Seat) -> Option<&mut Apart> {
         self.member(seat)?.apart.as_deref_mut()
-    }
-
-    fn forget_await(&mut self, seat: Seat, forget: impl FnOnce(&mut Apart)) {
-        if let Some(apart) = self.apart(seat) {
-            forget(apart);
-        }
     }
 }

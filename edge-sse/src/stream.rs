@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::access::Access;
 use crate::ask::Ask;
 use crate::edge::{Session, Shared};
-use crate::feed::{Feed, Source, fresh_ends};
+use crate::feed::{Feed, Source};
 use crate::frame::{Chunk, Notice, json};
 use crate::gap::Gap;
 use crate::interest::Held;
@@ -75,16 +75,18 @@ impl Stream {
         let (now, time) = (Instant::now(), parts.shared.clock.now());
         let left = |at: Timestamp| at.since(time);
         let mut timers = Timers::new(now, config.heartbeat, parts.expires_at.map(left));
-        if !parts.started.cursor.beyond(&parts.session.windows).is_empty() {
+        let opening = Some(opening(&parts));
+        let feed = Feed::new(parts.started.cursor);
+        if feed.stands_beyond(&parts.session) {
             timers.wait_for_future(now);
         }
         Self {
-            opening: Some(opening(&parts)),
+            opening,
             named: parts.ask.named,
             timers,
             draining: false,
             ended: false,
-            feed: Feed::new(parts.started.cursor),
+            feed,
             sleeper: parts.sleeper,
             reader: parts.reader,
             expires_at: parts.expires_at,
@@ -134,15 +136,7 @@ impl Stream {
     }
 
     fn fill(&mut self, chunk: &mut Chunk) {
-        let source = Source {
-            session: &self.session,
-            reader: &self.reader,
-            now: Instant::now(),
-            time: self.shared.clock.now(),
-            until: None,
-            replay_bytes_per_minute: self.shared.config.replay_bytes_per_minute,
-        };
-        self.feed.fill(&source, chunk);
+        self.feed.fill(&Source::of(&self.shared, &self.session, &self.reader), chunk);
     }
 
     /// Sleeps until something comes for this stream, or is due.
@@ -167,9 +161,8 @@ impl Stream {
     }
 
     async fn look_beyond(&mut self, chunk: &mut Chunk) {
-        let ends = fresh_ends(&self.session, self.feed.cursor().beyond(&self.session.windows)).await;
-        self.feed.skip_beyond(&ends, chunk);
-        if !self.feed.cursor().beyond(&self.session.windows).is_empty() {
+        self.feed.look_beyond(&self.session, chunk).await;
+        if self.feed.stands_beyond(&self.session) {
             self.timers.wait_for_future(Instant::now());
         }
     }

@@ -21,7 +21,7 @@ impl Shard {
             match due {
                 Due::Heartbeat => self.heartbeat(seat, now),
                 Due::Rested => {
-                    self.forget_await(seat, |apart| apart.awaits_rest = false);
+                    self.apart(seat).into_iter().for_each(|apart| apart.awaits_rest = false);
                     self.queue(seat);
                 }
                 Due::Future => self.look_beyond(seat),

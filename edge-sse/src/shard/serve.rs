@@ -1,8 +1,6 @@
 //! What a shard gives its streams: to a cohort one pull and its text to each stream; to a stream that is apart what it needs to
 //! come back.
 
-use std::collections::VecDeque;
-
 use tokio::time::Instant;
 
 use super::agenda::{Due, Seat};
@@ -23,7 +21,7 @@ impl Shard {
     pub(super) fn serve_cohort(&mut self, number: u32) {
         let Some(cohort) = self.cohorts.get_mut(number) else { return };
         cohort.queued = false;
-        let apart: VecDeque<u32> = cohort.apart.iter().copied().collect();
+        let apart = cohort.apart.clone();
         self.step(number);
         for slot in apart {
             if let Some(seat) = self.members.get(at(slot)).map(|member| member.seat) {
@@ -47,7 +45,7 @@ impl Shard {
             cohort.moves += 1;
         }
         if !chunk.is_empty() {
-            self.broadcast(number, &mut chunk);
+            self.broadcast(number, &chunk);
         }
         self.chunk = chunk;
         match pulled {
@@ -58,7 +56,7 @@ impl Shard {
     }
 
     /// Writes a chunk to all that are together. Who does not take it falls apart.
-    fn broadcast(&mut self, number: u32, chunk: &mut Chunk) {
+    fn broadcast(&mut self, number: u32, chunk: &Chunk) {
         let Some(cohort) = self.cohorts.get_mut(number) else { return };
         let told = if cohort.cursor.take_unsaid() { cohort.moves.wrapping_sub(1) } else { cohort.moves };
         let (mut place, mut copies) = (0, 0);
@@ -129,14 +127,8 @@ impl Shard {
         let (Some(apart), Some(cohort)) = (&mut member.apart, self.cohorts.get(member.cohort)) else { return };
         chunk.clear(cohort.cast.named);
         self.before.copy_from(apart.feed.cursor());
-        let source = Source {
-            session: &cohort.session,
-            reader: &cohort.cast.reader,
-            now: Instant::now(),
-            time: self.shared.clock.now(),
-            until: (!cohort.together.is_empty()).then(|| cohort.cursor.position()),
-            replay_bytes_per_minute: self.shared.config.replay_bytes_per_minute,
-        };
+        let until = (!cohort.together.is_empty()).then(|| cohort.cursor.position());
+        let source = Source { until, ..Source::of(&self.shared, &cohort.session, &cohort.cast.reader) };
         apart.feed.fill(&source, chunk);
     }
 
@@ -227,7 +219,7 @@ impl Shard {
             if !std::mem::replace(&mut apart.awaits_rest, true) {
                 self.agenda.set(until, seat, Due::Rested);
             }
-        } else if !apart.feed.cursor().beyond(&cohort.session.windows).is_empty() {
+        } else if apart.feed.stands_beyond(&cohort.session) {
             if !std::mem::replace(&mut apart.awaits_future, true) {
                 self.agenda.set(Instant::now() + FUTURE_WAITS, seat, Due::Future);
             }
