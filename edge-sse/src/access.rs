@@ -9,7 +9,9 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
 use crate::admission::Admitted;
+use crate::connections::{Connection, Registered};
 use crate::frame::Tally;
+use crate::rights::Rights;
 
 /// Counts what a stream gave, and says it when it ends.
 #[derive(Debug)]
@@ -23,6 +25,7 @@ pub struct Access {
     gaps: u64,
     ended_by: &'static str,
     _admitted: Admitted,
+    registered: Option<Registered>,
 }
 
 impl Access {
@@ -39,6 +42,35 @@ impl Access {
             gaps: 0,
             ended_by: "client",
             _admitted: admitted,
+            registered: None,
+        }
+    }
+
+    /// It is reached, while it lasts, when its rights change; none where they do not.
+    pub fn reached_by(&mut self, registered: Option<Registered>) {
+        self.registered = registered;
+    }
+
+    /// As the rest of the edge reaches it.
+    #[must_use]
+    pub fn connection(&self) -> Option<&Connection> {
+        self.registered.as_ref().map(|registered| &**registered.connection())
+    }
+
+    /// The change of its rights that waits, once.
+    #[must_use]
+    pub fn take_change(&self) -> Option<Rights> {
+        self.connection()?.take_change()
+    }
+
+    /// Returns once a change of its rights waits; never where they do not change.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn told(&self) {
+        match self.connection() {
+            Some(connection) => connection.told().await,
+            None => std::future::pending().await,
         }
     }
 

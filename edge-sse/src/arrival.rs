@@ -72,7 +72,8 @@ pub async fn arrive(
     let sleeper = shared.wakers.register(subscription.keys(&reader.tenant));
     let now = shared.clock.now();
     let started = find(&session, start, &reader, subscription, now).await.ok_or(ByeReason::NotReady)?;
-    let access = Access::begin(admitted, subscription.granted.len(), now);
+    let mut access = Access::begin(admitted, subscription.granted.len(), now);
+    access.reached_by(shared.connections.register(access.connection_id(), claims, &subscription.granted));
     Ok(Arrival { session, reader, expires_at: claims.exp, started, sleeper, access })
 }
 

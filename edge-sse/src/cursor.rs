@@ -3,7 +3,7 @@
 //! In: windows, and pages of the log for what is older. Out, through a [`Sink`]: the next events in order, high lane first, each with
 //! the position that holds when it was taken. Nothing is queued here: what the sink does not take stays in the log.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,9 +135,36 @@ impl Cursor {
         self.changes == other.changes
     }
 
-    /// This cursor at a later place of its own, by the id of that place; none where the id is of other partitions.
+    /// Whether a partition has begun another life since the last pull: the next one says so first.
     #[must_use]
-    pub fn moved_to(&self, id: &str) -> Option<Self> {
+    pub fn adopts(&self, windows: &Windows) -> bool {
+        self.changes != windows.changes()
+    }
+
+    /// This cursor at an earlier place, behind `before`, from where it was moved on; by the id of that place. None where the id is of other
+    /// partitions.
+    #[must_use]
+    pub fn taken_back(&self, before: &Self, id: &str) -> Option<Self> {
+        let mut back = self.moved_to(id)?;
+        for (place, earlier) in back.places.iter_mut().zip(&before.places) {
+            place.consumed = earlier.consumed;
+        }
+        Some(back)
+    }
+
+    /// Reads on in these of its partitions only, and there under these keys only.
+    pub fn narrow(&mut self, wanted: &BTreeMap<DeliveryPartition, Vec<Arc<str>>>) {
+        let places = std::mem::take(&mut self.places);
+        let next = std::mem::take(&mut self.position.next);
+        for ((partition, offset), place) in next.into_iter().zip(places) {
+            if let Some(names) = wanted.get(&partition) {
+                self.position.next.push((partition, offset));
+                self.places.push(Place { keys: narrowed(&place.keys, names), ..place });
+            }
+        }
+    }
+
+    fn moved_to(&self, id: &str) -> Option<Self> {
         let Ok(Presented::Position(position)) = Position::parse(id) else { return None };
         let same = |((of, _), (here, _)): (&(DeliveryPartition, u64), &(DeliveryPartition, u64))| of == here;
         let alike =
@@ -172,7 +199,7 @@ impl Cursor {
         resting: &[DeliveryPartition],
         sink: &mut impl Sink,
     ) -> Pulled {
-        if self.changes != windows.changes() {
+        if self.adopts(windows) {
             self.adopt(windows, sink);
         }
         self.settle_time(windows, eyes.now);
@@ -323,6 +350,13 @@ impl Cursor {
         self.position.next[at].1 = next;
         self.places[at].consumed = self.places[at].consumed.max(consumed);
     }
+}
+
+/// Keys with these names, each from where it was read; a channel of a kind that was read, from where the kind was.
+fn narrowed(keys: &[Key], names: &[Arc<str>]) -> Arc<[Key]> {
+    let least = keys.iter().map(|key| key.from).min().unwrap_or(0);
+    let from = |name: &Arc<str>| keys.iter().find(|key| key.name == *name).map_or(least, |key| key.from);
+    names.iter().map(|name| Key { name: name.clone(), from: from(name) }).collect()
 }
 
 /// What each entry is to the reader: a view, or why it is passed over.

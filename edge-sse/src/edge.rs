@@ -6,20 +6,23 @@ use std::time::Duration;
 
 use axum::Router;
 use journal::{Journal, TopicNames};
-use policy::{Catalogues, Verifier};
+use policy::{Catalogues, Claims, Verifier};
 use schemas::readiness::Readiness;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::admission::Admission;
 use crate::bounds::Bounds;
 use crate::catch_up::CatchUp;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::connections::Connections;
 use crate::encoding::Deflater;
 use crate::interest::Interest;
 use crate::metrics::Meters;
 use crate::publication::Publish;
+use crate::rights::Renewed;
 use crate::shards::Shards;
 use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
@@ -71,6 +74,8 @@ pub struct Shared {
     pub verifier: Verifier,
     /// How many streams there are.
     pub admission: Arc<Admission>,
+    /// Those of signed-in users, to be reached when their rights change.
+    pub connections: Arc<Connections>,
     /// Cancelled when the edge stops.
     pub drain: CancellationToken,
     /// Where events of WebSockets go.
@@ -116,6 +121,7 @@ impl Edge {
                 verifier: dependencies.verifier,
                 publisher: dependencies.publisher,
                 deflater: Mutex::new(Deflater::default()),
+                connections: Arc::default(),
                 drain: CancellationToken::new(),
                 wakers: Arc::new(Wakers::default()),
                 shards: Shards::default(),
@@ -166,6 +172,11 @@ impl Edge {
     /// the process; who serves it says which origins may read.
     pub fn history(&self) -> Router {
         history::routes(self.shared.clone())
+    }
+
+    /// An open connection of a signed-in user goes on with another token of theirs: its rights are decided anew, and it ends with this one.
+    pub fn renew(&self, connection_id: Uuid, claims: Claims) -> Renewed {
+        self.shared.renew(connection_id, claims)
     }
 
     /// Whether streams are served, and if not, why: the delivery log, and how far the edge is behind on it.

@@ -3,6 +3,8 @@
 //! In: the windows, pages, the time. Out, through a [`Sink`]: what the reader gets next. It asks for a page only while the sink is empty, and
 //! holds one only until the next bytes are on their way. It knows no socket and never waits but in [`Feed::page_ready`].
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::partition::DeliveryPartition;
@@ -89,6 +91,12 @@ impl Feed {
         &mut self.cursor
     }
 
+    /// Reads on in these of its partitions only, and there under these keys only.
+    pub fn narrow(&mut self, wanted: &BTreeMap<DeliveryPartition, Vec<Arc<str>>>) {
+        self.let_page_go();
+        self.cursor.narrow(wanted);
+    }
+
     /// Goes on at another cursor's place; what was taken from the log counts on.
     pub fn go_on(&mut self, cursor: Cursor) {
         self.cursor = cursor;
@@ -103,6 +111,9 @@ impl Feed {
         let rested = |behind: &mut Box<Behind>| behind.resting.retain(|(_, until)| *until > source.now);
         self.behind.iter_mut().for_each(rested);
         while !sink.full() {
+            if sink.bytes() > 0 && self.cursor.adopts(&source.session.windows) {
+                return; // what a new life of a partition makes a gap is said first in what is written at once
+            }
             let resting = self.resting();
             let (partition, from) = match self.cursor.pull(&source.session.windows, source.eyes(), &resting, sink) {
                 Pulled::Full => return,

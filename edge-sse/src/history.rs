@@ -52,7 +52,7 @@ async fn answer(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap) -> Result<
     let refused = subscription.refused;
     match asked.form {
         Form::Page => {
-            let page = page(shared, reading, &asked, &gaps, &refused).await?;
+            let page = page(shared, reading, &asked, &gaps, refused).await?;
             let respond = |body| respond("application/json", "no-store", body);
             Ok(coded::answer(shared, headers, futures::stream::iter([page]), respond))
         }
@@ -68,17 +68,22 @@ async fn page(
     mut reading: Reading,
     asked: &HistoryAsk,
     gaps: &[Gap],
-    refused: &[Refused],
+    refused: Vec<Refused>,
 ) -> Result<Bytes, Refusal> {
     let mut text = Text::new(Form::Page, asked.page_limit());
     gaps.iter().for_each(|gap| text.gap(gap, reading.position()));
-    match reading.gather(&mut text, Instant::now() + asked.wait).await {
-        Gathered::Stuck => return Err(not_now(shared, ByeReason::NotReady)),
-        // Who must go takes along what there is, and asks again with the position.
-        Gathered::Something | Gathered::Nothing | Gathered::Ends(_) => {}
+    let (due, mut refused) = (Instant::now() + asked.wait, refused);
+    loop {
+        match reading.gather(&mut text, due).await {
+            Gathered::Stuck => return Err(not_now(shared, ByeReason::NotReady)),
+            Gathered::Ends(ByeReason::Revoked) => return Err(not_now(shared, ByeReason::Revoked)),
+            Gathered::Changed => refused.extend(lost(&mut reading)),
+            // Who must go takes along what there is, and asks again with the position.
+            Gathered::Something | Gathered::Nothing | Gathered::Ends(_) => break,
+        }
     }
     let tally = std::mem::take(&mut text.tally);
-    let body = text.page(reading.position(), refused);
+    let body = text.page(reading.position(), &refused);
     reading.handed_over(body.len(), &tally);
     Ok(body)
 }
@@ -100,7 +105,13 @@ fn lines(
         loop {
             let gathered = reading.gather(&mut text, Instant::now() + asked.wait).await;
             left -= text.events();
-            let ends = gathered != Gathered::Something || left == 0;
+            if gathered == Gathered::Changed {
+                let refused = lost(&mut reading);
+                if !refused.is_empty() {
+                    text.refused(&refused, reading.position());
+                }
+            }
+            let ends = !matches!(gathered, Gathered::Something | Gathered::Changed) || left == 0;
             if ends && left > 0 && reading.take_unsaid() {
                 text.position(reading.position());
             }
@@ -114,6 +125,11 @@ fn lines(
             }
         }
     }
+}
+
+/// What the reader lost while it waited.
+fn lost(reading: &mut Reading) -> Vec<Refused> {
+    reading.take_rights().map(|rights| rights.subscription.refused).unwrap_or_default()
 }
 
 fn respond(media_type: &'static str, cache: &'static str, body: Body) -> Response {
@@ -132,6 +148,7 @@ fn not_now(shared: &Shared, reason: ByeReason) -> Refusal {
     let refusal = match reason {
         ByeReason::Limit => Refusal::new(Slug::TooManyRequests, "too many connections; close one, or come later"),
         ByeReason::Expired => Refusal::new(Slug::Unauthorized, "the token has ended"),
+        ByeReason::Revoked => return Refusal::new(Slug::Forbidden, "what was granted is revoked"),
         ByeReason::NotReady | ByeReason::Drain | ByeReason::Slow => {
             Refusal::new(Slug::Unavailable, "this edge is not ready; ask again")
         }

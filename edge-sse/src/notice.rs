@@ -36,6 +36,13 @@ pub struct Ready<'a> {
     pub start: Began,
 }
 
+/// Data of [`REFUSED`].
+#[derive(Debug, Serialize)]
+pub struct Lost<'a> {
+    /// Channels that are refused from now on.
+    pub channels: &'a [Refused],
+}
+
 /// Data of [`EXPIRING`].
 #[derive(Debug, Serialize)]
 pub struct Expiring {
@@ -66,6 +73,8 @@ pub enum ByeReason {
     Slow,
     /// The edge is not ready to serve.
     NotReady,
+    /// Nothing is left of what the client may have.
+    Revoked,
 }
 
 impl Expiring {
@@ -86,6 +95,7 @@ impl ByeReason {
             Self::Limit => "limit",
             Self::Slow => "slow",
             Self::NotReady => "not_ready",
+            Self::Revoked => "revoked",
         }
     }
 
@@ -94,7 +104,7 @@ impl ByeReason {
     pub const fn close_code(self) -> u16 {
         match self {
             Self::Drain => 1001,
-            Self::Expired | Self::Slow => 1008,
+            Self::Expired | Self::Slow | Self::Revoked => 1008,
             Self::Limit | Self::NotReady => 1013,
         }
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemas::channel::ChannelPattern;
 use schemas::position::Position;
 use tokio::time::Instant;
 
@@ -20,6 +21,7 @@ use crate::gap::Gap;
 use crate::interest::Held;
 use crate::notice::ByeReason;
 use crate::reader::Reader;
+use crate::rights::Rights;
 use crate::subscription::Subscription;
 use crate::timers::FUTURE_WAITS;
 use crate::wake::Sleeper;
@@ -41,6 +43,7 @@ pub struct Reading {
     expires: Option<Instant>,
     future: Option<Instant>,
     held: Held,
+    changed: Option<Rights>,
 }
 
 /// When a reader leaves an edge that stops.
@@ -61,6 +64,8 @@ pub enum Gathered {
     Nothing,
     /// The time is over, and the log has not given what stands there.
     Stuck,
+    /// The reader goes on with other rights: see [`Reading::take_rights`].
+    Changed,
     /// The reader must go.
     Ends(ByeReason),
 }
@@ -85,6 +90,7 @@ impl Reading {
             expires: expires_at.and_then(|at| now.checked_add(at.since(time))),
             future: beyond.then(|| now + FUTURE_WAITS),
             held: started.held,
+            changed: None,
         };
         (reading, started.gaps)
     }
@@ -137,6 +143,9 @@ impl Reading {
                 return Gathered::Ends(reason);
             }
             self.look_beyond(sink).await;
+            if let Some(rights) = self.access.take_change() {
+                return self.change_rights(rights);
+            }
             self.fill(sink);
             if sink.bytes() > 0 {
                 self.feed.let_page_go();
@@ -151,6 +160,36 @@ impl Reading {
             }
             self.wait(if now >= due { due + LOG_WAIT } else { due }).await;
         }
+    }
+
+    /// The rights that the reader goes on with, once.
+    pub fn take_rights(&mut self) -> Option<Rights> {
+        self.changed.take()
+    }
+
+    /// The reader has these channels now, by its own wish. Whether it still may is looked at behind that.
+    pub fn hold(&self, channels: &[ChannelPattern]) {
+        if let Some(connection) = self.access.connection() {
+            connection.hold(channels);
+            self.shared.reconsider(connection);
+        }
+    }
+
+    /// Nothing is pulled as before any more.
+    fn change_rights(&mut self, rights: Rights) -> Gathered {
+        if rights.ended() {
+            return Gathered::Ends(ByeReason::Revoked);
+        }
+        let kept = &rights.subscription;
+        let places = kept.places(&rights.reader.tenant, self.session.windows.partitions_per_lane());
+        self.feed.narrow(&places);
+        self.held = self.session.interest.hold(places.into_keys());
+        self.sleeper = self.shared.wakers.register(kept.keys(&rights.reader.tenant));
+        let time = self.shared.clock.now();
+        self.expires = rights.expires_at().and_then(|at| Instant::now().checked_add(at.since(time)));
+        self.reader = rights.reader.clone();
+        self.changed = Some(rights);
+        Gathered::Changed
     }
 
     /// What a piece had is counted when it is handed over.
@@ -204,8 +243,9 @@ impl Reading {
         let others = [self.feed.rests_until(), self.future, self.expires, self.leaves_at];
         let due = others.into_iter().flatten().fold(due, Instant::min);
         tokio::select! {
-            biased; // the end first; then what was asked for
+            biased; // the end first, and less rights; then what was asked for
             () = self.shared.drain.cancelled(), if self.leaves_at.is_none() => {}
+            () = self.access.told() => {}
             () = self.feed.page_ready() => {}
             () = self.sleeper.woken() => {}
             () = tokio::time::sleep_until(due) => {}

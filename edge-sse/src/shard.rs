@@ -10,6 +10,7 @@ mod cut;
 mod due;
 mod member;
 mod newcomer;
+mod rights;
 mod serve;
 
 use std::collections::VecDeque;
@@ -22,7 +23,7 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 use tokio::time::Instant;
 
-use self::agenda::{Agenda, Due, Seat};
+use self::agenda::{Agenda, Due};
 use self::cohort::{Cohorts, small};
 use self::member::{Apart, Member};
 use crate::cursor::Cursor;
@@ -31,6 +32,7 @@ use crate::feed::Feed;
 use crate::frame::Chunk;
 use crate::notice::ByeReason;
 
+pub use self::agenda::Seat;
 pub use self::bell::{Bell, Mail};
 pub use self::cohort::Cast;
 pub use self::newcomer::{Newcomer, Opened, Place};
@@ -141,6 +143,7 @@ impl Shard {
                     self.queue(seat);
                 }
                 Mail::Ends(seat, ends) => self.skip_beyond(seat, &ends),
+                Mail::Rights(seat) => self.change_rights(seat),
                 Mail::Stop => self.stopped = true,
             }
         }
@@ -193,6 +196,9 @@ impl Shard {
             return;
         }
         self.lives = self.lives.wrapping_add(1);
+        if let Some(connection) = opened.access.connection() {
+            connection.sits(&self.bell, seat);
+        }
         let cohort = self.cohorts.join(opened.cast, &opened.session, &opened.cursor);
         entry.insert(Member {
             socket,
@@ -203,8 +209,9 @@ impl Shard {
             watched: false,
             apart: Some(Box::new(Apart::new(Feed::new(opened.cursor), first))),
             expires_at: opened.expires_at,
+            ends_at: None,
             access: opened.access,
-            _held: opened.held,
+            held: opened.held,
             _place: place,
         });
         self.stand_apart(seat);
@@ -216,6 +223,7 @@ impl Shard {
         if opened.session.windows.retired() {
             self.bye(seat, ByeReason::NotReady);
         }
+        self.change_rights(seat);
         self.queue(seat);
     }
 

@@ -20,6 +20,7 @@ use crate::gap::Gap;
 use crate::interest::Held;
 use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, GAP, POSITION, READY, Ready};
 use crate::reader::Reader;
+use crate::rights::Rights;
 use crate::shard::{Cast, Opened};
 use crate::start::Started;
 use crate::subscription::Subscription;
@@ -41,7 +42,7 @@ pub struct Stream {
     draining: bool,
     ended: bool,
     access: Access,
-    _held: Held,
+    held: Held,
 }
 
 /// What a stream is made of.
@@ -91,7 +92,7 @@ impl Stream {
             reader: parts.reader,
             expires_at: parts.expires_at,
             access: parts.access,
-            _held: parts.started.held,
+            held: parts.started.held,
             session: parts.session,
             shared: parts.shared,
         }
@@ -108,14 +109,11 @@ impl Stream {
         while !self.ended {
             let mut chunk = Chunk::new(self.named);
             self.notice_drain();
-            match self.timers.due(Instant::now()) {
-                Some(Due::Expired) => self.bye(ByeReason::Expired, &mut chunk),
-                Some(Due::Drain) => self.bye(ByeReason::Drain, &mut chunk),
-                Some(Due::Expiring) => self.expiring(&mut chunk),
-                Some(Due::Future) => self.look_beyond(&mut chunk).await,
-                Some(Due::Heartbeat) => self.heartbeat(&mut chunk),
-                None if self.session.windows.retired() => self.bye(ByeReason::NotReady, &mut chunk),
-                None => self.fill(&mut chunk),
+            if let Some(rights) = self.access.take_change() {
+                self.change_rights(rights, &mut chunk);
+            }
+            if chunk.is_empty() {
+                self.step(&mut chunk).await;
             }
             let said = !chunk.is_empty();
             let bytes = self.hand_over(chunk);
@@ -125,6 +123,35 @@ impl Stream {
             self.wait().await;
         }
         None
+    }
+
+    async fn step(&mut self, chunk: &mut Chunk) {
+        match self.timers.due(Instant::now()) {
+            Some(Due::Expired) => self.bye(ByeReason::Expired, chunk),
+            Some(Due::Drain) => self.bye(ByeReason::Drain, chunk),
+            Some(Due::Expiring) => self.expiring(chunk),
+            Some(Due::Future) => self.look_beyond(chunk).await,
+            Some(Due::Heartbeat) => self.heartbeat(chunk),
+            None if self.session.windows.retired() => self.bye(ByeReason::NotReady, chunk),
+            None => self.fill(chunk),
+        }
+    }
+
+    /// Goes on with other rights, or ends: nothing is pulled as before any more.
+    fn change_rights(&mut self, rights: Rights, chunk: &mut Chunk) {
+        if rights.ended() {
+            return self.bye(ByeReason::Revoked, chunk);
+        }
+        let kept = &rights.subscription;
+        let places = kept.places(&rights.reader.tenant, self.session.windows.partitions_per_lane());
+        self.feed.narrow(&places);
+        self.held = self.session.interest.hold(places.into_keys());
+        self.sleeper = self.shared.wakers.register(kept.keys(&rights.reader.tenant));
+        self.expires_at = rights.expires_at();
+        let time = self.shared.clock.now();
+        self.timers.token_lives(Instant::now(), self.expires_at.map(|at| at.since(time)));
+        rights.say_lost(&self.feed.cursor().position().to_string(), chunk);
+        self.reader = rights.reader;
     }
 
     /// When the edge stops, the stream takes a moment of its own inside the drain window.
@@ -143,8 +170,9 @@ impl Stream {
     async fn wait(&mut self) {
         let due = self.feed.rests_until().map_or(self.timers.next(), |rested| rested.min(self.timers.next()));
         tokio::select! {
-            biased; // the end first; then what was asked for, so that live events do not keep older ones waiting
+            biased; // the end first, and less rights; then what was asked for, so that live events do not keep older ones waiting
             () = self.shared.drain.cancelled(), if !self.draining => {}
+            () = self.access.told() => {}
             () = self.feed.page_ready() => {}
             () = self.sleeper.woken() => {}
             () = tokio::time::sleep_until(due) => {}
@@ -212,9 +240,7 @@ pub fn bye(shared: &Shared, reason: ByeReason, id: Option<&str>) -> Chunk {
 #[must_use]
 pub fn opened(parts: Parts<'_>) -> Opened {
     let opening = opening(&parts).as_bytes().to_vec();
-    let mut keys = parts.subscription.keys(&parts.reader.tenant);
-    keys.sort_unstable();
-    let cast = Cast { named: parts.ask.named, keys: keys.into(), reader: parts.reader };
+    let cast = Cast::of(parts.reader, parts.ask.named, parts.subscription);
     let Parts { session, expires_at, access, started, .. } = parts;
     Opened { cast, session, cursor: started.cursor, held: started.held, opening, expires_at, access }
 }

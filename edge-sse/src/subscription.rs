@@ -71,6 +71,19 @@ impl Subscription {
         if decided.granted.is_empty() { Err(decided.refusal(claims)) } else { Ok(decided) }
     }
 
+    /// What is left of channels that a connection has, and what is not.
+    #[must_use]
+    pub fn keep(catalogues: &Catalogues, claims: &Claims, held: &[ChannelPattern]) -> Self {
+        let mut kept = Self::nothing();
+        for pattern in held {
+            match catalogues.may_subscribe(claims, pattern) {
+                Ok(()) => kept.granted.push(pattern.clone()),
+                Err(refusal) => kept.refuse(&pattern.to_string(), refusal.into()),
+            }
+        }
+        kept
+    }
+
     /// The keys under which events for this subscription stand; none covers another.
     #[must_use]
     pub fn keys(&self, tenant: &Tenant) -> Vec<Arc<str>> {
@@ -172,10 +185,17 @@ fn decide_one(
     if granted.len() >= limits::CHANNELS_PER_CONNECTION {
         return Err(RefusedReason::Limit);
     }
-    catalogues.may_subscribe(claims, &pattern).map(|()| Some(pattern)).map_err(|refusal| match refusal {
-        channel_rule::Refusal::Forbidden => RefusedReason::Forbidden,
-        channel_rule::Refusal::UnknownKind => RefusedReason::UnknownKind,
-    })
+    catalogues.may_subscribe(claims, &pattern)?;
+    Ok(Some(pattern))
+}
+
+impl From<channel_rule::Refusal> for RefusedReason {
+    fn from(refusal: channel_rule::Refusal) -> Self {
+        match refusal {
+            channel_rule::Refusal::Forbidden => Self::Forbidden,
+            channel_rule::Refusal::UnknownKind => Self::UnknownKind,
+        }
+    }
 }
 
 impl RefusedReason {

@@ -39,15 +39,22 @@ impl Timers {
     /// A stream that begins now; its token lives for so long.
     #[must_use]
     pub fn new(now: Instant, heartbeat: Duration, token_lives: Option<Duration>) -> Self {
-        let expires = token_lives.and_then(|lives| now.checked_add(lives));
-        Self {
+        let mut timers = Self {
             every: heartbeat,
             heartbeat: now + heartbeat,
             drain: None,
-            expiring: expires.map(|at| at.checked_sub(EXPIRING_BEFORE).unwrap_or(now).max(now)),
-            expires,
+            expiring: None,
+            expires: None,
             future: None,
-        }
+        };
+        timers.token_lives(now, token_lives);
+        timers
+    }
+
+    /// The stream's token lives for so long, from now on.
+    pub fn token_lives(&mut self, now: Instant, lives: Option<Duration>) {
+        self.expires = lives.and_then(|lives| now.checked_add(lives));
+        self.expiring = self.expires.map(|at| at.checked_sub(EXPIRING_BEFORE).unwrap_or(now).max(now));
     }
 
     /// The stream leaves at this moment.

@@ -44,6 +44,8 @@ pub enum Mail {
     Page(Seat),
     /// Freshly read ends of the partitions in which a stream stood beyond the window.
     Ends(Seat, Vec<(DeliveryPartition, u64)>),
+    /// The rights of a stream have changed.
+    Rights(Seat),
     /// The shard ends, with whatever streams it has.
     Stop,
 }

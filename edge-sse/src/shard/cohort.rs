@@ -11,6 +11,7 @@ use slab::Slab;
 use crate::cursor::Cursor;
 use crate::edge::Session;
 use crate::reader::Reader;
+use crate::subscription::Subscription;
 
 /// What the streams of a cohort have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -21,6 +22,16 @@ pub struct Cast {
     pub named: bool,
     /// Under which keys, sorted.
     pub keys: Box<[Arc<str>]>,
+}
+
+impl Cast {
+    /// A reader of what a subscription grants.
+    #[must_use]
+    pub fn of(reader: Reader, named: bool, subscription: &Subscription) -> Self {
+        let mut keys = subscription.keys(&reader.tenant);
+        keys.sort_unstable();
+        Self { reader, named, keys: keys.into() }
+    }
 }
 
 /// One cohort.

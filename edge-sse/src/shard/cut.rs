@@ -3,6 +3,9 @@
 //! A stream that is behind keeps the rest of one block and no more; everything behind that block is pulled again when the socket can
 //! take bytes. The id of the block says where from.
 
+/// How a block begins that is Tidegate's own.
+const NOTICE: &[u8] = b"event: tidegate.";
+
 /// Where a chunk was cut.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cut<'a> {
@@ -27,17 +30,38 @@ impl<'a> Cut<'a> {
     /// The cut of a chunk of whole blocks, which may end with a comment, after so many bytes.
     #[must_use]
     pub fn of(chunk: &'a [u8], written: usize) -> Self {
+        Self::at(chunk, written, written)
+    }
+
+    /// The same, with all notices that the chunk begins with.
+    #[must_use]
+    pub fn behind_notices(chunk: &'a [u8], written: usize) -> Self {
+        Self::at(chunk, written, written.max(end_of_notices(chunk)))
+    }
+
+    /// The cut at the first end of a block at or behind `least`.
+    fn at(chunk: &'a [u8], written: usize, least: usize) -> Self {
         let written = written.min(chunk.len());
-        if written == 0 {
+        if least == 0 {
             return Self { rest: &[], stands: Stands::Before };
         }
-        let Some(end) = end_of_block(chunk, written) else {
+        let Some(end) = end_of_block(chunk, least) else {
             return Self { rest: &chunk[written..], stands: Stands::Behind };
         };
         let stands = id_of(&chunk[..end]).map_or(Stands::Behind, Stands::At);
         let rest = if stands == Stands::Behind { &chunk[written..] } else { &chunk[written..end] };
         Self { rest, stands }
     }
+}
+
+/// Where the notices end that a chunk begins with.
+fn end_of_notices(chunk: &[u8]) -> usize {
+    let mut end = 0;
+    while chunk[end..].starts_with(NOTICE) {
+        let Some(next) = end_of_block(chunk, end + NOTICE.len()) else { return chunk.len() };
+        end = next;
+    }
+    end
 }
 
 /// The first end of a block at or behind a place.
@@ -67,6 +91,21 @@ mod tests {
             let (end, id) = ends.into_iter().find(|(end, _)| *end >= written).unwrap();
             assert_eq!(cut, Cut { rest: &CHUNK[written..end], stands: Stands::At(id) }, "{written}");
         }
+    }
+
+    #[test]
+    fn notices_that_lead_a_chunk_are_kept_whole() {
+        let chunk = b"event: tidegate.gap\ndata: {}\nid: a\n\nevent: tidegate.gap\ndata: {}\nid: b\n\ndata: 3\nid: c\n\ndata: 4\nid: d\n\n";
+        let (notices, third) = (72, 87);
+        for written in 0..=notices {
+            let cut = Cut::behind_notices(chunk, written);
+            assert_eq!(cut, Cut { rest: &chunk[written..notices], stands: Stands::At("b") }, "{written}");
+        }
+        for written in notices + 1..=third {
+            let cut = Cut::behind_notices(chunk, written);
+            assert_eq!(cut, Cut { rest: &chunk[written..third], stands: Stands::At("c") }, "{written}");
+        }
+        assert_eq!(Cut::behind_notices(CHUNK, 0), Cut { rest: b"", stands: Stands::Before });
     }
 
     #[test]

@@ -26,8 +26,9 @@ impl Shard {
                 }
                 Due::Future => self.look_beyond(seat),
                 Due::Stalled => self.look_whether_stuck(seat, now),
-                Due::Expiring => self.expiring(seat),
-                Due::Expired => self.bye(seat, ByeReason::Expired),
+                Due::Expiring if self.ends_by(seat, now + EXPIRING_BEFORE) => self.expiring(seat),
+                Due::Expired if self.ends_by(seat, now) => self.bye(seat, ByeReason::Expired),
+                Due::Expiring | Due::Expired => {} // of a token that another one has followed
                 Due::Drain => self.bye(seat, ByeReason::Drain),
                 Due::GivenUp => self.reset(seat),
             }
@@ -36,13 +37,17 @@ impl Shard {
 
     /// When a token ends, and when its holder is told.
     pub(super) fn expect_end(&mut self, seat: Seat) {
-        let time = self.shared.clock.now();
-        let Some(expires_at) = self.member(seat).and_then(|member| member.expires_at) else { return };
-        let left = expires_at.since(time);
-        let now = Instant::now();
-        let Some(ends) = now.checked_add(left) else { return };
+        let (time, now) = (self.shared.clock.now(), Instant::now());
+        let Some(member) = self.member(seat) else { return };
+        member.ends_at = member.expires_at.and_then(|at| now.checked_add(at.since(time)));
+        let Some(ends) = member.ends_at else { return };
         self.agenda.set(ends.checked_sub(EXPIRING_BEFORE).unwrap_or(now).max(now), seat, Due::Expiring);
         self.agenda.set(ends, seat, Due::Expired);
+    }
+
+    /// Whether a stream's token has ended by a moment.
+    fn ends_by(&mut self, seat: Seat, by: Instant) -> bool {
+        self.member(seat).and_then(|member| member.ends_at).is_some_and(|at| at <= by)
     }
 
     /// A sign of life, and the position where it moved past what the client may not see.
@@ -100,7 +105,7 @@ impl Shard {
     }
 
     /// Words that must not be lost, right behind what the stream owes already.
-    fn say(&mut self, seat: Seat, chunk: &Chunk) {
+    pub(super) fn say(&mut self, seat: Seat, chunk: &Chunk) {
         let Some(member) = self.member(seat) else { return };
         let written = if member.apart.is_some() { Wrote::Part(0) } else { member.write(chunk.as_bytes()) };
         match written {
@@ -115,7 +120,7 @@ impl Shard {
         }
     }
 
-    fn owe(&mut self, seat: Seat, bytes: &[u8]) {
+    pub(super) fn owe(&mut self, seat: Seat, bytes: &[u8]) {
         let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
         if let Some(apart) = &mut member.apart {
             apart.rest.extend_from_slice(bytes);
@@ -130,7 +135,7 @@ impl Shard {
     }
 
     /// The id of where a stream stands.
-    fn stands_at(&mut self, seat: Seat) -> Option<String> {
+    pub(super) fn stands_at(&mut self, seat: Seat) -> Option<String> {
         let member = self.members.get(at(seat.slot)).filter(|member| member.seat == seat)?;
         let cohort = self.cohorts.get(member.cohort)?;
         let cursor = member.apart.as_ref().map_or(&cohort.cursor, |apart| apart.feed.cursor());
@@ -206,7 +211,7 @@ impl Shard {
     }
 
     /// Takes a stream out of the list that it stands in; the last of the list takes its place.
-    fn leave_list(&mut self, seat: Seat) {
+    pub(super) fn leave_list(&mut self, seat: Seat) {
         let Some(member) = self.members.get(at(seat.slot)) else { return };
         let (place, is_apart) = (at(member.place), member.apart.is_some());
         let Some(cohort) = self.cohorts.get_mut(member.cohort) else { return };

@@ -37,10 +37,12 @@ pub struct Member {
     pub apart: Option<Box<Apart>>,
     /// When its token ends.
     pub expires_at: Option<Timestamp>,
+    /// The same, by the clock that the shard's agenda goes by.
+    pub ends_at: Option<Instant>,
     /// What it was given.
     pub access: Access,
-    /// The partitions that it reads; held while it lives.
-    pub _held: Held,
+    /// The partitions that it reads.
+    pub held: Held,
     /// Held while it lives.
     pub _place: Place,
 }

@@ -256,17 +256,19 @@ impl Shard {
     }
 }
 
-/// Where a stream goes on that took so many bytes of a chunk, and what it must be given first. Gaps of partitions that began another life
-/// stand in no position: a chunk that may hold one is kept whole.
+/// Where a stream goes on that took so many bytes of a chunk, and what it must be given first: the rest of the block that was begun. Gaps of
+/// partitions that began another life stand in no position: they lead a chunk, and are kept whole.
 fn cut(before: &Cursor, behind: &Cursor, chunk: &Chunk, written: usize) -> (Cursor, Vec<u8>) {
     let bytes = chunk.as_bytes();
-    let cut = Cut::of(bytes, written);
-    match cut.stands {
-        Stands::Before if before.knows_lives_of(behind) => (before.clone(), Vec::new()),
-        Stands::At(id) if before.knows_lives_of(behind) => match before.moved_to(id) {
-            Some(cursor) => (cursor, cut.rest.to_vec()),
-            None => (behind.clone(), bytes[written..].to_vec()),
-        },
-        Stands::Before | Stands::At(_) | Stands::Behind => (behind.clone(), bytes[written..].to_vec()),
+    let lives_on = before.knows_lives_of(behind);
+    let cut = if lives_on { Cut::of(bytes, written) } else { Cut::behind_notices(bytes, written) };
+    let cursor = match cut.stands {
+        Stands::Before => Some(before.clone()),
+        Stands::At(id) => behind.taken_back(before, id),
+        Stands::Behind => None,
+    };
+    match cursor {
+        Some(cursor) => (cursor, cut.rest.to_vec()),
+        None => (behind.clone(), bytes[written..].to_vec()),
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, Interval, interval_at};
 
 use super::frames::Frames;
-use super::line::{Heard, Line, Lost};
+use super::line::{self, Heard, Line};
 use super::pace::Pace;
 use super::said::{Publication, Said, Wish};
 use crate::arrival::{Arrival, arrive};
@@ -24,7 +24,7 @@ use crate::ask::Start;
 use crate::edge::Shared;
 use crate::gap::Gap;
 use crate::metrics;
-use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, POSITION, READY, REFUSED, Ready};
+use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, Lost, POSITION, READY, REFUSED, Ready};
 use crate::reading::{Gathered, Leaves, Reading};
 use crate::refusal::Refusal;
 use crate::subscription::Subscription;
@@ -81,7 +81,7 @@ enum Step {
 
 /// How it ended.
 enum End {
-    Lost(Lost),
+    Lost(line::Lost),
     Bye(ByeReason),
 }
 
@@ -101,7 +101,7 @@ impl Conversation {
         let mut conversation = Self {
             claims: opening.claims,
             line,
-            expiring: reading.expires().map(|at| at.checked_sub(EXPIRING_BEFORE).unwrap_or(now)),
+            expiring: expiring(&reading, now),
             reading,
             start: opening.subscription.granted.is_empty().then_some(opening.start),
             subscription: opening.subscription,
@@ -138,11 +138,11 @@ impl Conversation {
                 let position = self.reading.position().clone();
                 goodbye(&self.shared, self.line, reason, Some(&position)).await;
             }
-            End::Lost(Lost::Slow) => {
+            End::Lost(line::Lost::Slow) => {
                 metrics::bye("slow");
                 self.reading.ended_by("slow");
             }
-            End::Lost(Lost::Gone) => {}
+            End::Lost(line::Lost::Gone) => {}
         }
     }
 
@@ -152,7 +152,7 @@ impl Conversation {
                 return End::Lost(lost);
             }
             match self.step().await {
-                Step::Heard(Heard::End) => return End::Lost(Lost::Gone),
+                Step::Heard(Heard::End) => return End::Lost(line::Lost::Gone),
                 Step::Heard(heard) => self.answer(heard).await,
                 Step::Published((id, Ok(()))) => self.frames.ok(id.as_ref()),
                 Step::Published((id, Err(problem))) => self.frames.problem(id.as_ref(), &problem),
@@ -165,6 +165,7 @@ impl Conversation {
                 Step::Beat => self.beat(),
                 Step::Expiring => self.say_expiring(),
                 Step::Gathered(Gathered::Ends(reason)) => return End::Bye(reason),
+                Step::Gathered(Gathered::Changed) => self.change_rights(),
                 Step::Gathered(Gathered::Something | Gathered::Nothing | Gathered::Stuck) => {}
             }
         }
@@ -186,7 +187,7 @@ impl Conversation {
         }
     }
 
-    async fn write(&mut self) -> Result<(), Lost> {
+    async fn write(&mut self) -> Result<(), line::Lost> {
         let (messages, bytes, tally) = self.frames.take();
         if messages.is_empty() {
             return Ok(());
@@ -256,10 +257,11 @@ impl Conversation {
         let gaps = if more { self.read_on(&decided).await? } else { Vec::new() };
         self.frames.ok(id);
         if !decided.refused.is_empty() {
-            let refused = json!({"channels": decided.refused});
+            let refused = Lost { channels: &decided.refused };
             self.frames.notice(REFUSED, &refused, Some(self.reading.position()));
         }
         self.subscription.granted = decided.granted;
+        self.reading.hold(&self.subscription.granted);
         self.say_gaps(&gaps);
         Ok(())
     }
@@ -272,6 +274,7 @@ impl Conversation {
         }
         let gaps = self.read_on(&left).await?;
         self.subscription = left;
+        self.reading.hold(&self.subscription.granted);
         self.frames.ok(id);
         self.say_gaps(&gaps);
         Ok(())
@@ -286,6 +289,20 @@ impl Conversation {
         };
         let found = self.reading.restart(&start, subscription).await;
         found.ok_or_else(|| Refusal::new(Slug::Unavailable, "the log does not answer; ask again"))
+    }
+
+    /// Goes on with other rights; the reading does already.
+    fn change_rights(&mut self) {
+        let Some(rights) = self.reading.take_rights() else { return };
+        if rights.expires_at() != self.claims.exp {
+            self.expiring = expiring(&self.reading, Instant::now());
+        }
+        self.claims = rights.claims;
+        self.subscription.granted = rights.subscription.granted;
+        if !rights.subscription.refused.is_empty() {
+            let lost = Lost { channels: &rights.subscription.refused };
+            self.frames.notice(REFUSED, &lost, Some(self.reading.position()));
+        }
     }
 
     fn publish(&mut self, publication: Publication, id: Option<Value>) -> Result<(), Refusal> {
@@ -322,6 +339,11 @@ impl Conversation {
         use crate::cursor::Sink;
         gaps.iter().for_each(|gap| self.frames.gap(gap, self.reading.position()));
     }
+}
+
+/// When a client is told that its token ends.
+fn expiring(reading: &Reading, now: Instant) -> Option<Instant> {
+    reading.expires().map(|at| at.checked_sub(EXPIRING_BEFORE).unwrap_or(now))
 }
 
 fn cloud_event(publication: &Publication) -> String {

@@ -103,7 +103,7 @@ impl Client {
 }
 
 impl Block {
-    fn parse(text: &str) -> Self {
+    pub fn parse(text: &str) -> Self {
         let fields = text.lines().filter(|line| !line.is_empty()).map(|line| {
             let (name, value) = line.split_once(": ").expect("a field");
             (name.to_owned(), value.to_owned())

@@ -6,6 +6,7 @@ pub mod client;
 pub mod cut;
 pub mod sample;
 pub mod watched;
+pub mod wire;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,96 @@
+//! What an open connection may have from now on: decided anew while it is open, and applied by whoever writes to it.
+//!
+//! In: the claims of its token and the channels that it has. Out: what is left of them, and as whom it reads. Rights that end a channel end
+//! it for this connection: a client that was told so asks again, on another connection or a WebSocket's `subscribe`.
+
+use std::sync::Arc;
+
+use policy::Claims;
+use schemas::channel::ChannelPattern;
+use schemas::time::Timestamp;
+use uuid::Uuid;
+
+use crate::connections::Connection;
+use crate::edge::Shared;
+use crate::frame::{Chunk, Notice, json};
+use crate::notice::{Lost, REFUSED};
+use crate::reader::Reader;
+use crate::subscription::{Refused, Subscription};
+
+/// The rights of one connection.
+#[derive(Debug, Clone)]
+pub struct Rights {
+    /// What its token says.
+    pub claims: Arc<Claims>,
+    /// As whom it reads.
+    pub reader: Reader,
+    /// The channels that it keeps, and those that it lost since it was last told.
+    pub subscription: Subscription,
+}
+
+/// What became of a token that was posted for an open connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// The connection goes on with it.
+    Done,
+    /// No connection of a signed-in user has this id here.
+    Unknown,
+    /// The token is another user's or another tenant's.
+    Foreign,
+}
+
+impl Rights {
+    /// Whether it lost all that it had: the connection ends.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.subscription.granted.is_empty() && !self.subscription.refused.is_empty()
+    }
+
+    /// When its token ends.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.claims.exp
+    }
+
+    /// Says what was lost, where something was.
+    pub fn say_lost(&self, id: &str, chunk: &mut Chunk) {
+        if !self.subscription.refused.is_empty() {
+            let data = json(&Lost { channels: &self.subscription.refused });
+            chunk.notice(Notice { name: REFUSED, retry_ms: None, data: &data, id: Some(id) });
+        }
+    }
+}
+
+impl Shared {
+    /// The rights of a bearer to channels that a connection of theirs has.
+    #[must_use]
+    pub fn rights(&self, claims: &Arc<Claims>, held: &[ChannelPattern]) -> Rights {
+        let subscription = Subscription::keep(&self.catalogues, claims, held);
+        let reader = Reader::new(claims, self.catalogues.labels_of(claims));
+        Rights { claims: claims.clone(), reader, subscription }
+    }
+
+    /// Decides anew what an open connection may have, and tells it. Nothing that its new rights withhold is written once it knows.
+    pub fn reconsider(&self, connection: &Connection) {
+        connection.change(None, |claims, held| self.rights(claims, held));
+    }
+
+    /// An open connection goes on with another token of the same user: its expiry, and its rights.
+    pub fn renew(&self, id: Uuid, claims: Claims) -> Renewed {
+        let Some(connection) = self.connections.by_id(id) else { return Renewed::Unknown };
+        if !connection.is_of(&claims) {
+            return Renewed::Foreign;
+        }
+        connection.change(Some(Arc::new(claims)), |claims, held| self.rights(claims, held));
+        Renewed::Done
+    }
+}
+
+/// Adds refusals, each channel once.
+pub fn add_lost(lost: &mut Vec<Refused>, more: Vec<Refused>) {
+    for refused in more {
+        if !lost.iter().any(|known| known.channel == refused.channel) {
+            lost.push(refused);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What a shard does when the rights of one of its streams change: the stream leaves its cohort before anything else is pulled for that, and
+//! goes on in another one, or ends.
+//!
+//! What a stream owes at that moment is the rest of a block that was begun, and notices; it never owes an event that was not begun.
+
+use super::Shard;
+use super::agenda::Seat;
+use super::cohort::{Cast, at};
+use crate::frame::Chunk;
+use crate::notice::ByeReason;
+use crate::rights::Rights;
+
+impl Shard {
+    /// Applies the change that waits for a stream.
+    pub(super) fn change_rights(&mut self, seat: Seat) {
+        let Some(rights) = self.member(seat).and_then(|member| member.access.take_change()) else { return };
+        if self.apart(seat).is_some_and(|apart| apart.ends) {
+            return;
+        }
+        if rights.ended() {
+            self.owe(seat, &[]); // apart from its cohort, which is about to be given what comes
+            return self.bye(seat, ByeReason::Revoked);
+        }
+        self.recast(seat, &rights);
+        if let Some(member) = self.member(seat) {
+            member.expires_at = rights.expires_at();
+        }
+        self.expect_end(seat);
+        let mut chunk = Chunk::new(false);
+        if let Some(id) = self.stands_at(seat) {
+            rights.say_lost(&id, &mut chunk);
+        }
+        if !chunk.is_empty() {
+            self.say(seat, &chunk);
+        }
+        self.queue(seat);
+    }
+
+    /// Moves a stream to the cohort of its new rights, apart and at its own place, in the partitions that it still reads.
+    fn recast(&mut self, seat: Seat, rights: &Rights) {
+        let Some(number) = self.member(seat).map(|member| member.cohort) else { return };
+        let Some(cohort) = self.cohorts.get(number) else { return };
+        let cast = Cast::of(rights.reader.clone(), cohort.cast.named, &rights.subscription);
+        if *cohort.cast == cast {
+            return;
+        }
+        let session = cohort.session.clone();
+        let places = rights.subscription.places(&cast.reader.tenant, session.windows.partitions_per_lane());
+        self.owe(seat, &[]);
+        self.leave_list(seat);
+        let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
+        let Some(apart) = &mut member.apart else { return };
+        apart.feed.narrow(&places);
+        member.held = session.interest.hold(places.into_keys());
+        member.cohort = self.cohorts.join(cast, &session, apart.feed.cursor());
+        self.stand_apart(seat);
+        self.cohorts.leave(number);
+    }
+}
