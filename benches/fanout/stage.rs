@@ -119,6 +119,7 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// An event was refused.
     pub(crate) fn warm(&mut self) -> Result<(), Failure> {
+        self.load.counters.measured_from.store(u64::MAX, Relaxed);
         let (events, per_second) = match count(self.sequences.len()) {
             1 => (WARM_EVENTS, WARM_RATE),
             channels => (channels, float(channels)),

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use journal::claims::Floors;
 use journal::topics::DeliveryLog;
 use journal::{FollowSettings, Followed, Follower, Journal, JournalError, ReadError, Record, TopicNames};
@@ -30,6 +31,9 @@ use crate::windows::{Life, Windows};
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// How long the records of the log are known to be heard when it falls silent: a follower hears of a new record within this time.
 const HEARD_MARGIN: Duration = Duration::from_secs(1);
+
+/// What the follower has ready is taken together, at most so many batches: readers are woken once for all of it.
+const BATCHES_AT_ONCE: usize = 64;
 
 /// What the tail needs of the world.
 #[derive(Debug, Clone)]
@@ -55,6 +59,8 @@ pub struct Tail {
     floors: HashMap<DeliveryPartition, Floors>,
     followed: HashMap<TopicPartition, DeliveryPartition>,
     warming: HashMap<DeliveryPartition, Warming>,
+    /// Under what something came that nobody was woken for yet.
+    came: HashSet<Arc<str>>,
 }
 
 /// A partition that has not yet come to where its log ended.
@@ -101,6 +107,7 @@ impl Tail {
             floors: begins.into_iter().filter_map(|begin| Some((begin.partition, begin.floors?))).collect(),
             followed: HashMap::new(),
             warming: HashMap::new(),
+            came: HashSet::new(),
             world,
         })
     }
@@ -132,8 +139,24 @@ impl Tail {
                 self.turn(turn);
                 Ok(())
             }
-            followed = self.follower.next() => self.take(followed).await,
+            followed = self.follower.next() => self.take_all(followed).await,
         }
+    }
+
+    /// Takes what the log says, and what else it has said by now.
+    async fn take_all(&mut self, first: Followed) -> Result<(), TailError> {
+        let (mut next, mut batches) = (Some(first), 0);
+        while let Some(followed) = next {
+            self.take(followed).await?;
+            batches += 1;
+            next = if batches < BATCHES_AT_ONCE { self.follower.next().now_or_never() } else { None };
+        }
+        if !self.came.is_empty() {
+            self.world.wakers.wake(&self.came);
+            self.came.clear();
+        }
+        metrics::window_bytes(self.windows.bytes());
+        Ok(())
     }
 
     async fn take(&mut self, followed: Followed) -> Result<(), TailError> {
@@ -166,12 +189,10 @@ impl Tail {
                 }
             }
         }
-        let keys: HashSet<_> = entries.iter().flat_map(|entry| entry.keys()).collect();
+        self.came.extend(entries.iter().flat_map(|entry| entry.keys()));
         self.windows.append(partition, entries, last.offset + 1, last.append_time);
-        self.world.wakers.wake(&keys);
         self.warm(partition);
         metrics::tail_passed(dropped, bad);
-        metrics::window_bytes(self.windows.bytes());
     }
 
     fn turn(&mut self, turn: Turn) {

@@ -14,6 +14,9 @@ use tokio::sync::watch;
 use crate::entry::Entry;
 use crate::window::Window;
 
+/// Once the budget is passed, this part of it is let go.
+const EVICTED_SHARE: usize = 64;
+
 /// The windows of one edge, and which log they are of.
 #[derive(Debug)]
 pub struct Windows {
@@ -140,25 +143,29 @@ impl Windows {
         self.changes.fetch_add(1, Ordering::Release);
     }
 
+    /// Lets more go than must be, so that not every entry that comes looks into every window.
     fn evict(&self) {
-        while self.bytes() > self.budget_bytes {
-            let Some(partition) = self.oldest() else { return };
-            let freed = self.lock_mut(partition).and_then(|mut window| window.evict());
-            self.bytes.fetch_sub(freed.unwrap_or(0), Ordering::Relaxed);
+        let enough = self.budget_bytes - self.budget_bytes / EVICTED_SHARE;
+        while self.bytes() > enough {
+            let ages = self.ages();
+            let Some((_, partition)) = ages.first().copied() else { return };
+            let next = ages.get(1).map(|(time, _)| *time);
+            let Some(mut window) = self.lock_mut(partition) else { return };
+            while let Some(oldest) = window.oldest()
+                && next.is_none_or(|next| oldest <= next)
+                && self.bytes() > enough
+            {
+                self.bytes.fetch_sub(window.evict().unwrap_or(0), Ordering::Relaxed);
+            }
         }
     }
 
-    fn oldest(&self) -> Option<DeliveryPartition> {
-        let mut oldest: Option<(Timestamp, DeliveryPartition)> = None;
-        self.each(|partition, window| {
-            if let Some(time) = window.oldest()
-                && oldest.is_none_or(|(known, _)| time <= known)
-            // of the same age, the less urgent lane's
-            {
-                oldest = Some((time, partition));
-            }
-        });
-        oldest.map(|(_, partition)| partition)
+    /// The windows that hold something, the one with the oldest entry first; of the same age, the less urgent lane's.
+    fn ages(&self) -> Vec<(Timestamp, DeliveryPartition)> {
+        let mut ages = Vec::new();
+        self.each(|partition, window| ages.extend(window.oldest().map(|time| (time, partition))));
+        ages.sort_unstable_by_key(|(time, partition)| (*time, std::cmp::Reverse(*partition)));
+        ages
     }
 
     fn lock(&self, partition: DeliveryPartition) -> Option<RwLockReadGuard<'_, Window>> {

@@ -77,7 +77,7 @@ impl Default for RouterConfig {
             pull_queue_bytes: 16 * 1024 * 1024,
             append_queue_records: 100_000,
             append_queue_bytes: 64 * 1024 * 1024,
-            append_linger: Duration::from_millis(2),
+            append_linger: Duration::from_millis(5),
             dedupe_window: Duration::from_secs(600),
             dedupe_entries_max: 100_000,
             parked_records_max: 1_000,

@@ -95,7 +95,6 @@ async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), F
     let verifier = Verifier::from_key(&key).map_err(Failure::of)?;
     let tls = tls(&config)?;
     let (socket, address) = listen::bind(config.listen)
-        .await
         .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
     let log = log::open(&config)?;
     let world = World { log, catalogues: Arc::new(catalogues), verifier, config };

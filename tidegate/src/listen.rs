@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +25,9 @@ use addresses::Addresses;
 use connection::Serving;
 use tls::Tls;
 
+/// Connections that are made and not yet accepted. One more is not answered, and its client asks again after a second: a herd must
+/// fit. The kernel takes the lesser of this and `net.core.somaxconn`.
+const BACKLOG: u32 = 16 * 1024;
 /// After a failed accept (no file descriptor left) the next waits so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -78,8 +81,11 @@ impl Listener {
 ///
 /// # Errors
 /// The address cannot be had.
-pub(crate) async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(address).await?;
+pub(crate) fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
     let local = listener.local_addr()?;
     Ok((listener, local))
 }

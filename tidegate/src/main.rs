@@ -35,6 +35,9 @@ use clap::Parser;
 use crate::failure::Failure;
 use crate::verb::Verb;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Typed events from services to people's screens, through Kafka: none lost, none twice, none to someone who may not see it.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, max_term_width = 120)]

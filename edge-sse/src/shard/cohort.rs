@@ -56,7 +56,8 @@ pub struct Cohort {
 /// All cohorts of a shard.
 #[derive(Debug, Default)]
 pub struct Cohorts {
-    all: Slab<Cohort>,
+    /// Boxed, so that room for more costs a pointer each.
+    all: Slab<Box<Cohort>>,
     by_cast: HashMap<Arc<Cast>, u32>,
     by_key: HashMap<Arc<str>, Vec<u32>>,
 }
@@ -70,7 +71,7 @@ impl Cohorts {
             return *number;
         }
         let cast = Arc::new(cast);
-        let number = small(self.all.insert(Cohort {
+        let number = small(self.all.insert(Box::new(Cohort {
             cast: cast.clone(),
             session: session.clone(),
             cursor: cursor.clone(),
@@ -78,7 +79,7 @@ impl Cohorts {
             together: Vec::new(),
             apart: Vec::new(),
             queued: false,
-        }));
+        })));
         for key in &cast.keys {
             self.by_key.entry(key.clone()).or_default().push(number);
         }
@@ -89,12 +90,12 @@ impl Cohorts {
     /// A cohort.
     #[must_use]
     pub fn get(&self, number: u32) -> Option<&Cohort> {
-        self.all.get(at(number))
+        self.all.get(at(number)).map(Box::as_ref)
     }
 
     /// A cohort, to be changed.
     pub fn get_mut(&mut self, number: u32) -> Option<&mut Cohort> {
-        self.all.get_mut(at(number))
+        self.all.get_mut(at(number)).map(Box::as_mut)
     }
 
     /// Who looks when something comes under a key.
@@ -115,7 +116,7 @@ impl Cohorts {
         if !self.get(number).is_some_and(empty) {
             return;
         }
-        let cast = self.all.remove(at(number)).cast;
+        let cast = self.all.remove(at(number)).cast.clone();
         if self.by_cast.get(&cast) == Some(&number) {
             self.by_cast.remove(&cast);
         }

@@ -134,13 +134,15 @@ impl Exchange {
         !state.closed && state.records < self.bounds.records && state.bytes < self.bounds.bytes
     }
 
-    /// The thread's side.
-    pub fn say(&self, partition: TopicPartition, generation: u64, said: Said) {
-        let (records, bytes) = weight(&said);
+    /// The thread's side: says something of each partition, under its generation; the follower's side is woken once.
+    pub fn say(&self, all: impl IntoIterator<Item = (TopicPartition, u64, Said)>) {
         let mut state = self.state();
-        state.records += records;
-        state.bytes += bytes;
-        state.waiting.push_back((partition, generation, said));
+        for (partition, generation, said) in all {
+            let (records, bytes) = weight(&said);
+            state.records += records;
+            state.bytes += bytes;
+            state.waiting.push_back((partition, generation, said));
+        }
         drop(state);
         self.something.notify_one();
     }

@@ -145,7 +145,7 @@ impl Fetch {
                 Ok(ends) if place.next < ends.low || place.next > ends.high => {
                     place.state = State::Resting;
                     let said = Said::OutOfRange { start: ends.low, end: ends.high };
-                    self.exchange.say(partition.clone(), place.generation, said);
+                    self.exchange.say([(partition.clone(), place.generation, said)]);
                 }
                 Ok(_) => {
                     place.state = State::Fetching;
@@ -176,9 +176,8 @@ impl Fetch {
             }
             wait = Duration::ZERO;
         }
-        for (partition, records) in batch.records.drain() {
-            self.hand_over(partition, records);
-        }
+        let said = batch.records.into_iter().filter_map(|(partition, records)| self.said(partition, records));
+        self.exchange.say(said);
     }
 
     fn take_record(&mut self, record: Record, batch: &mut Batch) {
@@ -198,21 +197,20 @@ impl Fetch {
 
     fn take_end(&mut self, partition: &TopicPartition, at: u64, batch: &mut Batch) {
         if let Some(records) = batch.records.remove(partition) {
-            self.hand_over(partition.clone(), records);
+            self.exchange.say(self.said(partition.clone(), records));
         }
         let Some(place) = self.places.get_mut(partition) else { return };
         // An end below the next offset was reported by a broker that is itself behind.
         if at >= place.next && place.end_said != Some(at) {
             place.next = at;
             place.end_said = Some(at);
-            self.exchange.say(partition.clone(), place.generation, Said::End(at));
+            self.exchange.say([(partition.clone(), place.generation, Said::End(at))]);
         }
     }
 
-    fn hand_over(&self, partition: TopicPartition, records: Vec<Record>) {
-        if let Some(place) = self.places.get(&partition) {
-            self.exchange.say(partition, place.generation, Said::Records(records));
-        }
+    fn said(&self, partition: TopicPartition, records: Vec<Record>) -> Option<(TopicPartition, u64, Said)> {
+        let generation = self.places.get(&partition)?.generation;
+        Some((partition, generation, Said::Records(records)))
     }
 
     fn take_error(&mut self, partition: &TopicPartition, code: RDKafkaErrorCode, detail: &str) {

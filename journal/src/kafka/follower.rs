@@ -70,6 +70,9 @@ fn properties(config: &KafkaConfig, name: &str, bounds: Bounds) -> rdkafka::Clie
         .set("fetch.wait.max.ms", "100")
         .set("fetch.max.bytes", ANSWER_BYTES_MAX.to_string())
         .set("fetch.message.max.bytes", PARTITION_BYTES_MAX.min(prefetch).to_string())
+        // While anything waits in the queue nothing is fetched for `fetch.queue.backoff.ms`: under load few large answers come instead of
+        // many small ones, each of which names every partition. See ADR 17.
+        .set("queued.min.messages", "1")
         .set("queued.max.messages.kbytes", prefetch.div_ceil(1024).to_string());
     properties
 }
