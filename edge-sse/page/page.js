@@ -12,7 +12,7 @@ const GAPS = {
   recreated: "the log was made anew",
   future: "the position was beyond the end of the log",
   foreign: "the position was of another log, so the stream goes on by time",
-  repartitioned: "the log has another shape now",
+  repartitioned: "the partitions have grown, and earlier ones are cut",
   source: "events were cut before they were routed",
 };
 const BYES = {

@@ -85,19 +85,22 @@ pub async fn find(
     subscription: &Subscription,
     now: Timestamp,
 ) -> Option<Started> {
+    let (changes, topics) = (session.windows.changes(), session.windows.topics());
     let starting = Starting {
         windows: &session.windows,
-        interest: &session.interest,
+        changes,
+        topics: &topics,
         bounds: &session.bounds,
         rewind: Rewind {
             windows: &session.windows,
+            topics: &topics,
             bounds: &session.bounds,
             catch_up: &session.catch_up,
             subscription,
             reader,
             now,
         },
-        places: subscription.places(&reader.tenant, session.windows.partitions_per_lane()),
+        places: subscription.places(&reader.tenant, &topics.generations),
         now,
     };
     match tokio::time::timeout(START_LIMIT, starting.find(start)).await {

@@ -5,7 +5,7 @@
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use journal::claims::{ClaimIndex, Floors};
-use journal::{JournalError, ReadError, Watermarks};
+use journal::{JournalError, ReadError, TopicNames, Watermarks};
 use schemas::partition::DeliveryPartition;
 use schemas::time::Timestamp;
 
@@ -50,7 +50,7 @@ pub struct Begin {
 /// The log does not answer.
 pub async fn near_end(
     world: &World,
-    partitions_per_lane: u32,
+    names: &TopicNames,
     partitions: &[(DeliveryPartition, u32)],
     back: u64,
 ) -> Result<Vec<Begin>, ReadError> {
@@ -58,8 +58,8 @@ pub async fn near_end(
         .iter()
         .map(|(partition, incarnation)| Standing { partition: *partition, incarnation: *incarnation, end: 0 })
         .collect();
-    let mut begins = starts(world, &standings, |_, marks| near(marks, back)).await?;
-    judge(world, partitions_per_lane, begins.iter_mut().collect()).await?;
+    let mut begins = starts(world, names, &standings, |_, marks| near(marks, back)).await?;
+    judge(world, names, begins.iter_mut().collect()).await?;
     Ok(begins)
 }
 
@@ -69,7 +69,7 @@ pub async fn near_end(
 /// The log does not answer.
 pub async fn again(
     world: World,
-    partitions_per_lane: u32,
+    names: TopicNames,
     standings: Vec<Standing>,
     back: u64,
 ) -> Result<Vec<Begin>, ReadError> {
@@ -77,10 +77,10 @@ pub async fn again(
         let kept = standing.end >= marks.low && marks.high.saturating_sub(standing.end) <= READ_ON_RECORDS;
         if kept { standing.end } else { near(marks, back) }
     };
-    let mut begins = starts(&world, &standings, at).await?;
+    let mut begins = starts(&world, &names, &standings, at).await?;
     let pairs = begins.iter_mut().zip(&standings);
     let moved = pairs.filter_map(|(begin, standing)| (begin.at != standing.end).then_some(begin)).collect();
-    judge(&world, partitions_per_lane, moved).await?;
+    judge(&world, &names, moved).await?;
     Ok(begins)
 }
 
@@ -90,6 +90,7 @@ fn near(marks: Watermarks, back: u64) -> u64 {
 
 async fn starts(
     world: &World,
+    names: &TopicNames,
     standings: &[Standing],
     at: impl Fn(&Standing, Watermarks) -> u64,
 ) -> Result<Vec<Begin>, JournalError> {
@@ -97,18 +98,18 @@ async fn starts(
     let at = &at;
     let start = |standing: Standing| async move {
         let Standing { partition, incarnation, .. } = standing;
-        let marks = world.journal.watermarks(&world.names.delivery_partition(partition)).await?;
+        let marks = world.journal.watermarks(&names.delivery_partition(partition)).await?;
         let at = at(&standing, marks);
         Ok(Begin { partition, incarnation, at, until: marks.high, asked, floors: None })
     };
     stream::iter(standings.iter().copied().map(start)).buffered(QUESTIONS).try_collect().await
 }
 
-async fn judge(world: &World, partitions_per_lane: u32, begins: Vec<&mut Begin>) -> Result<(), ReadError> {
+async fn judge(world: &World, names: &TopicNames, begins: Vec<&mut Begin>) -> Result<(), ReadError> {
     if begins.is_empty() {
         return Ok(());
     }
-    let claims = ClaimIndex::load(&*world.journal, &world.names, partitions_per_lane).await?;
+    let claims = ClaimIndex::load(&*world.journal, names).await?;
     for begin in begins {
         begin.floors = Some(claims.floors_at(&*world.journal, begin.partition, begin.at).await?);
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use journal::{Journal, JournalError, TopicNames};
+use journal::topics::Generations;
+use journal::{Journal, JournalError};
 use moka::sync::Cache;
 use schemas::partition::DeliveryPartition;
 use schemas::time::Timestamp;
@@ -25,17 +26,17 @@ const QUESTION_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Bounds {
     journal: Arc<dyn Journal>,
-    names: TopicNames,
+    windows: Arc<Windows>,
     turns: Semaphore,
     starts: Cache<DeliveryPartition, u64>,
 }
 
 impl Bounds {
-    /// Asks this log.
+    /// Asks the log that these windows are of.
     #[must_use]
-    pub fn new(journal: Arc<dyn Journal>, names: TopicNames) -> Self {
+    pub fn new(journal: Arc<dyn Journal>, windows: Arc<Windows>) -> Self {
         let starts = Cache::builder().time_to_live(START_KEPT).max_capacity(1_024).build();
-        Self { journal, names, turns: Semaphore::new(QUESTIONS), starts }
+        Self { journal, windows, turns: Semaphore::new(QUESTIONS), starts }
     }
 
     /// The first offset that is kept, as it was a second ago at most.
@@ -46,7 +47,7 @@ impl Bounds {
         if let Some(start) = self.starts.get(&partition) {
             return Ok(start);
         }
-        let log = self.names.delivery_partition(partition);
+        let log = self.windows.topic(partition);
         let start = self.ask(self.journal.watermarks(&log)).await?.low;
         self.starts.insert(partition, start);
         Ok(start)
@@ -57,24 +58,28 @@ impl Bounds {
     /// # Errors
     /// The log does not answer.
     pub async fn end(&self, partition: DeliveryPartition) -> Result<u64, JournalError> {
-        let log = self.names.delivery_partition(partition);
+        let log = self.windows.topic(partition);
         Ok(self.ask(self.journal.watermarks(&log)).await?.high)
+    }
+
+    /// The newest generation of the delivery topics, read now.
+    ///
+    /// # Errors
+    /// The log does not answer.
+    pub async fn newest_generation(&self) -> Result<u32, JournalError> {
+        let topics = self.windows.topics();
+        Ok(self.ask(Generations::read(&*self.journal, &topics.names)).await?.newest())
     }
 
     /// The first offset at or behind a time, by the window where it can tell.
     ///
     /// # Errors
     /// The log does not answer.
-    pub async fn at(
-        &self,
-        windows: &Windows,
-        partition: DeliveryPartition,
-        time: Timestamp,
-    ) -> Result<u64, JournalError> {
-        match windows.read(partition, |window| window.offset_for_time(time)).flatten() {
+    pub async fn at(&self, partition: DeliveryPartition, time: Timestamp) -> Result<u64, JournalError> {
+        match self.windows.read(partition, |window| window.offset_for_time(time)).flatten() {
             Some(offset) => Ok(offset),
             None => {
-                let log = self.names.delivery_partition(partition);
+                let log = self.windows.topic(partition);
                 self.ask(self.journal.offset_for_time(&log, time)).await
             }
         }
@@ -84,13 +89,8 @@ impl Bounds {
     ///
     /// # Errors
     /// The log does not answer.
-    pub async fn all_at(
-        &self,
-        windows: &Windows,
-        partitions: &[DeliveryPartition],
-        time: Timestamp,
-    ) -> Result<Vec<u64>, JournalError> {
-        let asks = partitions.iter().copied().map(|partition| self.at(windows, partition, time));
+    pub async fn all_at(&self, partitions: &[DeliveryPartition], time: Timestamp) -> Result<Vec<u64>, JournalError> {
+        let asks = partitions.iter().copied().map(|partition| self.at(partition, time));
         stream::iter(asks).buffered(QUESTIONS).try_collect().await
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use journal::claims::{ClaimIndex, Floors};
-use journal::{Journal, ReadError, ReadLimits, TopicNames};
+use journal::{Journal, ReadError, ReadLimits};
 use moka::future::Cache;
 use schemas::partition::DeliveryPartition;
 use schemas::time::Timestamp;
@@ -72,7 +72,6 @@ pub struct CatchUp(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     journal: Arc<dyn Journal>,
-    names: TopicNames,
     windows: Arc<Windows>,
     pages: Cache<PageAt, Arc<Page>>,
     reading: Mutex<HashMap<PageAt, watch::Receiver<Option<PageResult>>>>,
@@ -116,20 +115,13 @@ impl PageTicket {
 impl CatchUp {
     /// A reader for the places below these windows, with room for so many bytes of pages and so many reads at a time.
     #[must_use]
-    pub fn new(
-        journal: Arc<dyn Journal>,
-        names: TopicNames,
-        windows: Arc<Windows>,
-        bytes: usize,
-        reads: usize,
-    ) -> Self {
+    pub fn new(journal: Arc<dyn Journal>, windows: Arc<Windows>, bytes: usize, reads: usize) -> Self {
         let weigh = |_: &PageAt, page: &Arc<Page>| {
             let bytes: usize = page.entries.iter().map(|entry| entry.bytes).sum();
             u32::try_from(bytes).unwrap_or(u32::MAX).max(1_024)
         };
         Self(Arc::new(Inner {
             journal,
-            names,
             windows,
             pages: Cache::builder()
                 .max_capacity(u64::try_from(bytes).unwrap_or(u64::MAX))
@@ -212,14 +204,14 @@ impl Inner {
         };
         let records = usize::try_from(PAGE_RECORDS - at.from % PAGE_RECORDS).unwrap_or(usize::MAX);
         let limits = ReadLimits { records, bytes: PAGE_BYTES, wait: PAGE_LIMIT };
-        let log = self.names.delivery_partition(at.partition);
+        let log = self.windows.topic(at.partition);
         let read = self.journal.read(&log, at.from, limits).await.map_err(|error| page_error(error, at.from))?;
         let bytes: usize = read.records.iter().map(journal::Record::size).sum();
         metrics::page_read(bytes);
         let consumed = read.records.last().map_or(Timestamp::default(), |record| record.append_time);
         let entries = read.records.iter().filter_map(|record| match Found::judge(&mut floors, record) {
             Found::Entry(entry) => Some(Arc::new(entry)),
-            Found::Control | Found::Dropped | Found::Bad { .. } => None, // counted where the tail read them
+            Found::Control | Found::Moved { .. } | Found::Dropped | Found::Bad { .. } => None, // counted where the tail read them
         });
         Ok(Page {
             partition: at.partition,
@@ -251,7 +243,7 @@ impl Inner {
         self.windows.each(|partition, window| {
             ends.insert(partition, (window.incarnation(), window.end()));
         });
-        let index = ClaimIndex::load(&*self.journal, &self.names, self.windows.partitions_per_lane()).await?;
+        let index = ClaimIndex::load(&*self.journal, &self.windows.topics().names).await?;
         Ok(Claims { index, ends })
     }
 

@@ -3,18 +3,22 @@
 //! In: windows, and pages of the log for what is older. Out, through a [`Sink`]: the next events in order, high lane first, each with
 //! the position that holds when it was taken. Nothing is queued here: what the sink does not take stays in the log.
 
-use std::collections::{BTreeMap, HashSet};
+mod crossing;
+mod moved;
+
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::delivery::Delivery;
 use schemas::lane::Lane;
 use schemas::partition::DeliveryPartition;
-use schemas::position::{LogHash, Position, Presented};
+use schemas::position::{LogHash, Position};
 use schemas::time::Timestamp;
 
 use crate::entry::{Content, Entry, Routed};
 use crate::gap::{Gap, Reason};
+use crate::interest::Held;
 use crate::log_page::Page;
 use crate::reader::{Reader, Sight};
 use crate::window::{Key, Reading, Taken, Wanted};
@@ -33,6 +37,8 @@ pub struct Cursor {
     changes: u64,
     turn: usize,
     unsaid: bool,
+    /// Partitions that it reads since a generation began; those of its start are held beside it.
+    held: Option<Arc<Held>>,
 }
 
 /// What a cursor knows of one partition beside its offset.
@@ -78,7 +84,7 @@ pub struct Eyes<'a> {
     pub reader: &'a Reader,
     /// The time.
     pub now: Timestamp,
-    /// Look no further than this position, which has the cursor's partitions.
+    /// Look no further than this position.
     pub until: Option<&'a Position>,
 }
 
@@ -98,13 +104,23 @@ pub enum Pulled {
     Dry,
 }
 
+/// What became of entries in order.
+enum Absorbed {
+    /// All were given.
+    All,
+    /// The sink is full.
+    Full,
+    /// The next one comes once the cursor has read more of an earlier generation.
+    Waits,
+}
+
 impl Cursor {
     /// A cursor at a position. There is one place for each entry of `position.next`, in its order; `changes` was read from the
     /// windows before the places were.
     #[must_use]
     pub fn new(position: Position, places: Vec<Place>, changes: u64) -> Self {
         assert_eq!(position.next.len(), places.len(), "every partition has its place");
-        Self { position, places, changes, turn: 0, unsaid: false }
+        Self { position, places, changes, turn: 0, unsaid: false, held: None }
     }
 
     /// A cursor that reads nothing.
@@ -120,7 +136,8 @@ impl Cursor {
         next.clone_from(&other.position.next);
         places.clone_from(&other.places);
         let Position { log, time, generation, next: _ } = other.position;
-        *self = Self { position: Position { log, time, generation, next }, places, ..*other };
+        let position = Position { log, time, generation, next };
+        *self = Self { position, places, held: other.held.clone(), ..*other };
     }
 
     /// Whether both read on at the same place in every partition.
@@ -141,37 +158,6 @@ impl Cursor {
         self.changes != windows.changes()
     }
 
-    /// This cursor at an earlier place, behind `before`, from where it was moved on; by the id of that place. None where the id is of other
-    /// partitions.
-    #[must_use]
-    pub fn taken_back(&self, before: &Self, id: &str) -> Option<Self> {
-        let mut back = self.moved_to(id)?;
-        for (place, earlier) in back.places.iter_mut().zip(&before.places) {
-            place.consumed = earlier.consumed;
-        }
-        Some(back)
-    }
-
-    /// Reads on in these of its partitions only, and there under these keys only.
-    pub fn narrow(&mut self, wanted: &BTreeMap<DeliveryPartition, Vec<Arc<str>>>) {
-        let places = std::mem::take(&mut self.places);
-        let next = std::mem::take(&mut self.position.next);
-        for ((partition, offset), place) in next.into_iter().zip(places) {
-            if let Some(names) = wanted.get(&partition) {
-                self.position.next.push((partition, offset));
-                self.places.push(Place { keys: narrowed(&place.keys, names), ..place });
-            }
-        }
-    }
-
-    fn moved_to(&self, id: &str) -> Option<Self> {
-        let Ok(Presented::Position(position)) = Position::parse(id) else { return None };
-        let same = |((of, _), (here, _)): (&(DeliveryPartition, u64), &(DeliveryPartition, u64))| of == here;
-        let alike =
-            position.next.len() == self.position.next.len() && position.next.iter().zip(&self.position.next).all(same);
-        alike.then(|| Self { position, unsaid: false, places: self.places.clone(), ..*self })
-    }
-
     /// Where it stands.
     #[must_use]
     pub fn position(&self) -> &Position {
@@ -190,8 +176,8 @@ impl Cursor {
         Some((self.position.next[at].1, self.places[at].incarnation))
     }
 
-    /// Takes what is there, high lane first; within a lane the partitions take turns in going first. Partitions in `resting` are
-    /// passed over where they would need the log.
+    /// Takes what is there, high lane first; within a lane first what generations hold that have ended, then the partitions take turns in
+    /// going first. Partitions in `resting` are passed over where they would need the log.
     pub fn pull(
         &mut self,
         windows: &Windows,
@@ -202,12 +188,18 @@ impl Cursor {
         if self.adopts(windows) {
             self.adopt(windows, sink);
         }
+        if sink.bytes() == 0 {
+            self.leave_ended(windows); // all ids of a chunk name the same partitions
+        }
         self.settle_time(windows, eyes.now);
+        let ended = windows.ended();
         for lane in Lane::ALL {
             let first = self.position.next.partition_point(|(partition, _)| partition.lane < lane);
-            let len = self.position.next[first..].partition_point(|(partition, _)| partition.lane == lane);
+            let lanes = &self.position.next[first..];
+            let len = lanes.partition_point(|(partition, _)| partition.lane == lane);
+            let fixed = lanes[..len].partition_point(|(partition, _)| partition.partition < ended);
             for step in 0..len {
-                let at = first + (self.turn + step) % len;
+                let at = first + if step < fixed { step } else { fixed + (self.turn + step) % (len - fixed) };
                 match self.pull_place(at, windows, eyes, sink) {
                     Pulled::Dry => {}
                     Pulled::Below { partition, .. } if resting.contains(&partition) => {}
@@ -223,7 +215,7 @@ impl Cursor {
     }
 
     /// Takes the part of a page that is next in its partition. Says how many bytes of records were passed over without being given.
-    pub fn take_page(&mut self, page: &Page, eyes: Eyes<'_>, sink: &mut impl Sink) -> usize {
+    pub fn take_page(&mut self, page: &Page, windows: &Windows, eyes: Eyes<'_>, sink: &mut impl Sink) -> usize {
         let Some(at) = self.find(page.partition) else { return 0 };
         let from = self.position.next[at].1;
         if from < page.from || from >= page.next || self.places[at].incarnation != page.incarnation {
@@ -239,7 +231,7 @@ impl Cursor {
         let entries: Vec<_> = page.entries.iter().filter(wanted).cloned().collect();
         let given: usize = entries.iter().map(|entry| entry.bytes).sum();
         let taken = Taken { entries, next: page.next, consumed: page.consumed, dry: false };
-        self.absorb(at, taken, eyes, sink);
+        self.absorb(at, taken, windows, eyes, sink);
         page.bytes_between(from, self.position.next[at].1).saturating_sub(given)
     }
 
@@ -265,23 +257,6 @@ impl Cursor {
         self.position.next.binary_search_by_key(&partition, |(known, _)| *known).ok()
     }
 
-    /// Partitions that began another life are read from the start of their windows; the others go on.
-    fn adopt(&mut self, windows: &Windows, sink: &mut impl Sink) {
-        self.changes = windows.changes();
-        self.position.log = windows.log().hash;
-        let mut gaps = Vec::new();
-        for ((partition, next), place) in self.position.next.iter_mut().zip(&mut self.places) {
-            let now = windows.read(*partition, |window| (window.incarnation(), window.start()));
-            if let Some((incarnation, start)) = now.filter(|(incarnation, _)| *incarnation != place.incarnation) {
-                gaps.push(Gap::new(*partition, *next, start, Reason::Recreated));
-                (*next, place.incarnation) = (start, incarnation);
-                place.keys = place.keys.iter().map(|key| Key { name: key.name.clone(), from: 0 }).collect();
-            }
-        }
-        gaps.iter().for_each(|gap| sink.gap(gap, &self.position));
-        self.unsaid = gaps.is_empty();
-    }
-
     /// Moves the position's time: the least append time up to which a lane is consumed, or almost now where all lanes are caught up. What
     /// is appended later has a later time, so that it never goes back.
     fn settle_time(&mut self, windows: &Windows, now: Timestamp) {
@@ -302,17 +277,17 @@ impl Cursor {
             }
             let (partition, from) = self.position.next[at];
             let place = &self.places[at];
-            let until = eyes.until.and_then(|position| position.next.get(at)).map(|(_, next)| *next);
+            let until = eyes.until.and_then(|position| position.get(partition));
             let wanted =
                 Wanted { incarnation: place.incarnation, keys: &place.keys, from, until, entries: LOOK_ENTRIES };
             match windows.read(partition, |window| window.read(wanted)) {
                 Some(Reading::Taken(taken)) => {
                     let dry = taken.dry;
-                    if !self.absorb(at, taken, eyes, sink) {
-                        return Pulled::Full;
-                    }
-                    if dry {
-                        return Pulled::Dry;
+                    match self.absorb(at, taken, windows, eyes, sink) {
+                        Absorbed::Full => return Pulled::Full,
+                        Absorbed::Waits => return Pulled::Dry,
+                        Absorbed::All if dry => return Pulled::Dry,
+                        Absorbed::All => {}
                     }
                 }
                 Some(Reading::Below) => return Pulled::Below { partition, from },
@@ -321,12 +296,15 @@ impl Cursor {
         }
     }
 
-    /// Gives entries to the sink until it is full; whether all were given.
-    fn absorb(&mut self, at: usize, taken: Taken, eyes: Eyes<'_>, sink: &mut impl Sink) -> bool {
+    /// Gives entries to the sink until it is full, or one has to wait.
+    fn absorb(&mut self, at: usize, taken: Taken, windows: &Windows, eyes: Eyes<'_>, sink: &mut impl Sink) -> Absorbed {
         let sights = sights(&taken.entries, eyes);
         for (entry, sight) in taken.entries.iter().zip(sights) {
             if sink.full() {
-                return false;
+                return Absorbed::Full;
+            }
+            if self.waits(at, entry, windows) {
+                return Absorbed::Waits;
             }
             self.move_to(at, entry.offset + 1, entry.append_time);
             match (&entry.content, sight) {
@@ -342,7 +320,7 @@ impl Cursor {
             }
         }
         self.move_to(at, taken.next, taken.consumed);
-        true
+        Absorbed::All
     }
 
     fn move_to(&mut self, at: usize, next: u64, consumed: Timestamp) {
@@ -350,13 +328,6 @@ impl Cursor {
         self.position.next[at].1 = next;
         self.places[at].consumed = self.places[at].consumed.max(consumed);
     }
-}
-
-/// Keys with these names, each from where it was read; a channel of a kind that was read, from where the kind was.
-fn narrowed(keys: &[Key], names: &[Arc<str>]) -> Arc<[Key]> {
-    let least = keys.iter().map(|key| key.from).min().unwrap_or(0);
-    let from = |name: &Arc<str>| keys.iter().find(|key| key.name == *name).map_or(least, |key| key.from);
-    names.iter().map(|name| Key { name: name.clone(), from: from(name) }).collect()
 }
 
 /// What each entry is to the reader: a view, or why it is passed over.

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use journal::TopicNames;
 use journal::claims::Floors;
-use journal::topics::{DeliveryLog, TopicId};
+use journal::topics::{DeliveryLog, Generations, TopicId};
 use policy::Claims;
 use proptest::prelude::*;
 use schemas::channel::ChannelPattern;
@@ -23,7 +24,7 @@ use crate::reader::Reader;
 use crate::sample;
 use crate::subscription::Subscription;
 use crate::window::Key;
-use crate::windows::Windows;
+use crate::windows::{Topics, Windows};
 
 const PARTITIONS: u32 = 2;
 const CHANNELS: [&str; 5] = ["wiki:en", "wiki:de", "wiki:fr", "team:a", "team:b"];
@@ -87,10 +88,11 @@ struct World {
 impl World {
     fn new(window_bytes: usize, holds_label: bool) -> Self {
         let ids = [TopicId("a".into()), TopicId("b".into()), TopicId("c".into())];
-        let log = DeliveryLog { hash: LogHash(7), generation: 0, partitions: PARTITIONS, ids };
+        let log = DeliveryLog { hash: LogHash(7), generation: 1, partitions: PARTITIONS, ids };
+        let topics = Topics::of(Generations::of(vec![log]), &TopicNames::new(""));
         let labels: BTreeSet<_> = holds_label.then(|| Label::parse("secret").unwrap()).into_iter().collect();
         Self {
-            windows: Windows::new(log, &[0; 6], window_bytes),
+            windows: Windows::new(topics, &[0; 6], window_bytes),
             log: BTreeMap::new(),
             reader: Reader::new(&Claims::anonymous(), labels),
             appended: Vec::new(),
@@ -139,12 +141,12 @@ impl World {
     fn pull(&self, cursor: &mut Cursor, socket: &mut Socket) {
         let eyes = Eyes { reader: &self.reader, now: Timestamp::from_millis(1_000_000), until: None };
         while let Pulled::Below { partition, from } = cursor.pull(&self.windows, eyes, &[], socket) {
-            cursor.take_page(&self.page(partition, from), eyes, socket);
+            cursor.take_page(&self.page(partition, from), &self.windows, eyes, socket);
         }
     }
 
     fn cursor(&self, subscription: &Subscription, position: &Position) -> Cursor {
-        let places = subscription.places(&self.reader.tenant, PARTITIONS);
+        let places = subscription.places(&self.reader.tenant, &self.windows.topics().generations);
         let mut position = position.clone();
         position.next = places.keys().map(|partition| (*partition, position.get(*partition).unwrap())).collect();
         let place = |names: Vec<Arc<str>>| Place {
@@ -197,7 +199,7 @@ fn subscription() -> impl Strategy<Value = Subscription> {
 
 fn beginning(world: &World) -> Position {
     let next = DeliveryPartition::all(PARTITIONS).map(|partition| (partition, world.end(partition))).collect();
-    Position { log: LogHash(7), time: Timestamp::default(), generation: 0, next }
+    Position { log: LogHash(7), time: Timestamp::default(), generation: 1, next }
 }
 
 proptest! {
@@ -251,7 +253,7 @@ fn the_high_lane_overtakes_what_waits_in_the_others() {
     }
     let subscription = Subscription { granted: vec![ChannelPattern::parse("wiki:en").unwrap()], refused: Vec::new() };
     let next = DeliveryPartition::all(PARTITIONS).map(|partition| (partition, 0)).collect();
-    let first = Position { log: LogHash(7), time: Timestamp::default(), generation: 0, next };
+    let first = Position { log: LogHash(7), time: Timestamp::default(), generation: 1, next };
     let mut socket = Socket { room: usize::MAX, ..Socket::default() };
     world.pull(&mut world.cursor(&subscription, &first), &mut socket);
     let ids: Vec<_> = socket.got.iter().map(|got| got.id.as_str()).collect();

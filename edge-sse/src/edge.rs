@@ -19,7 +19,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::encoding::Deflater;
-use crate::interest::Interest;
 use crate::metrics::Meters;
 use crate::publication::Publish;
 use crate::rights::Renewed;
@@ -99,8 +98,6 @@ pub struct Shared {
 pub struct Session {
     /// The windows.
     pub windows: Arc<Windows>,
-    /// Which partitions are read: those that streams hold.
-    pub interest: Arc<Interest>,
     /// Pages of the log.
     pub catch_up: CatchUp,
     /// Bounds of the log.
@@ -236,15 +233,13 @@ impl Shared {
     fn open(&self, tail: &Tail) {
         let session = Session {
             windows: tail.windows(),
-            interest: tail.interest(),
             catch_up: CatchUp::new(
                 self.journal.clone(),
-                self.names.clone(),
                 tail.windows(),
                 self.config.catch_up_bytes,
                 self.config.catch_up_reads,
             ),
-            bounds: Bounds::new(self.journal.clone(), self.names.clone()),
+            bounds: Bounds::new(self.journal.clone(), tail.windows()),
         };
         *self.session.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(session));
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = None;

@@ -3,6 +3,7 @@
 //! In: a record and the floors at its place. Out: an entry, or why there is none. The payload is rendered once per view, when the
 //! first reader of that view comes.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
@@ -13,7 +14,7 @@ use schemas::cloudevent;
 use schemas::control::{Control, Lost};
 use schemas::delivery::Delivery;
 use schemas::id::Tenant;
-use schemas::partition::delivery_key;
+use schemas::partition::{delivery_key, partition_of_key};
 use schemas::time::Timestamp;
 
 /// What an entry is taken to need beside its record and its renderings: the decoded attributes, three keys, three indexes.
@@ -67,8 +68,13 @@ pub struct Routed {
 pub enum Found {
     /// Readers are told of it.
     Entry(Entry),
-    /// A control record that only moves positions: a claim, or the end of a generation.
+    /// A claim: it only moves positions.
     Control,
+    /// Some source partitions go on in this generation of the topics: it only moves positions.
+    Moved {
+        /// Its number.
+        generation: u32,
+    },
     /// Written by a router that had lost its partition.
     Dropped,
     /// Neither delivery nor control record.
@@ -84,7 +90,8 @@ impl Found {
         match floors.judge(record) {
             Judged::Kept(delivery) => Self::Entry(Entry::event(record, delivery)),
             Judged::Control(Control::Lost(lost)) => Self::Entry(Entry::lost(record, lost)),
-            Judged::Control(Control::Claim(_) | Control::Moved(_)) => Self::Control,
+            Judged::Control(Control::Claim(_)) => Self::Control,
+            Judged::Control(Control::Moved(moved)) => Self::Moved { generation: moved.generation },
             Judged::Dropped => Self::Dropped,
             Judged::Bad { detail } => Self::Bad { detail },
         }
@@ -166,6 +173,16 @@ pub fn channel_key(tenant: &Tenant, channel: &Channel) -> Arc<str> {
 #[must_use]
 pub fn kind_key(tenant: &Tenant, kind: &str) -> Arc<str> {
     Arc::from(format!("{tenant}/{kind}:*"))
+}
+
+/// The partitions of a generation that hold what stands under a key: one for a channel, all for a kind.
+#[must_use]
+pub fn partitions_under(key: &str, generation: Range<u32>) -> Range<u32> {
+    if key.ends_with(":*") {
+        return generation;
+    }
+    let partition = generation.start + partition_of_key(key.as_bytes(), generation.end - generation.start);
+    partition..partition + 1
 }
 
 /// A `traceparent` whose flags say sampled (W3C Trace Context 3.2.2.5.1).

@@ -220,12 +220,20 @@ impl Feed {
     fn take_page(&mut self, partition: DeliveryPartition, page: PageResult, source: &Source<'_>, sink: &mut impl Sink) {
         match page {
             Ok(page) => {
-                let before = sink.bytes();
-                let passed = self.cursor.take_page(&page, source.eyes(), sink);
+                let (before, from) = (sink.bytes(), self.cursor.place(partition));
+                let passed = self.cursor.take_page(&page, &source.session.windows, source.eyes(), sink);
                 let taken = passed + sink.bytes() - before;
-                self.behind(source).allowance.take(taken);
+                let behind = self.behind(source);
+                behind.allowance.take(taken);
+                if self.cursor.place(partition) == from && !sink.full() {
+                    // What comes next waits for an earlier generation.
+                    self.behind(source).resting.push((partition, source.now + PAGE_RETRY));
+                }
             }
-            Err(PageError::Expired { start }) => self.cursor.skip(partition, start, Reason::Expired, sink),
+            Err(PageError::Expired { start }) => {
+                let reason = source.session.windows.reason_of_cut(partition);
+                self.cursor.skip(partition, start, reason, sink);
+            }
             Err(PageError::Unavailable { detail }) => {
                 tracing::warn!(?partition, detail, "older events cannot be read now");
                 self.behind(source).resting.push((partition, source.now + PAGE_RETRY));

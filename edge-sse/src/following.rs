@@ -55,16 +55,10 @@ impl Following {
     /// holder left.
     #[must_use]
     pub fn new(world: World, windows: Arc<Windows>, back: u64, kept: Duration) -> Self {
-        let interest = Arc::new(Interest::new(windows.partitions_per_lane()));
+        let interest = windows.interest().clone();
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { world, windows, interest, back, kept, held: HashMap::new(), look, waiting: None, finding: None }
-    }
-
-    /// Where streams say what they read.
-    #[must_use]
-    pub fn interest(&self) -> &Arc<Interest> {
-        &self.interest
     }
 
     /// The next thing to do.
@@ -107,8 +101,7 @@ impl Following {
         });
         if self.finding.is_none() && !wanted.is_empty() {
             self.waiting.get_or_insert_with(Instant::now);
-            let lanes = self.windows.partitions_per_lane();
-            let find = begin::again(self.world.clone(), lanes, wanted, self.back);
+            let find = begin::again(self.world.clone(), self.windows.topics().names.clone(), wanted, self.back);
             self.finding = Some(AbortOnDropHandle::new(tokio::spawn(find)));
         }
     }

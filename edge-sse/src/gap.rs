@@ -34,6 +34,8 @@ pub enum Reason {
     Future,
     /// The position is of another log, or of a version that this edge cannot read: it goes on by time.
     Foreign,
+    /// The partitions were grown since: the earlier generation that the position is of is cut there, or the later one is not known.
+    Repartitioned,
     /// The source was cut while no router read it.
     Source,
 }
@@ -61,6 +63,7 @@ impl Reason {
             Self::Recreated => "recreated",
             Self::Future => "future",
             Self::Foreign => "foreign",
+            Self::Repartitioned => "repartitioned",
             Self::Source => "source",
         }
     }

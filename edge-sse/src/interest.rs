@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use schemas::limits::LANE_PARTITIONS_ALL;
 use schemas::partition::DeliveryPartition;
 use tokio::sync::Notify;
 
@@ -12,7 +13,6 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub struct Interest {
     cells: Box<[Cell]>,
-    partitions_per_lane: u32,
     arrived: Notify,
 }
 
@@ -30,17 +30,17 @@ pub struct Held {
 }
 
 impl Interest {
-    /// Nobody holds any of the partitions.
+    /// Nobody holds any partition. There is room for all generations that there may be.
     #[must_use]
-    pub fn new(partitions_per_lane: u32) -> Self {
-        let cells = DeliveryPartition::all(partitions_per_lane).map(|_| Cell::default()).collect();
-        Self { cells, partitions_per_lane, arrived: Notify::new() }
+    pub fn new() -> Self {
+        let cells = DeliveryPartition::all(LANE_PARTITIONS_ALL).map(|_| Cell::default()).collect();
+        Self { cells, arrived: Notify::new() }
     }
 
     /// Holds partitions. Hold them before the stream's start is taken: what is held is not let go.
     #[must_use]
     pub fn hold(self: &Arc<Self>, partitions: impl IntoIterator<Item = DeliveryPartition>) -> Held {
-        let index = |partition: DeliveryPartition| u16::try_from(partition.index(self.partitions_per_lane)).ok();
+        let index = |partition: DeliveryPartition| u16::try_from(partition.index(LANE_PARTITIONS_ALL)).ok();
         let held = Held { cells: partitions.into_iter().filter_map(index).collect(), interest: self.clone() };
         let first = |cell: &Cell| cell.holders.fetch_add(1, Ordering::AcqRel) == 0;
         // Every count is raised, also behind one that was the first.
@@ -71,7 +71,7 @@ impl Interest {
     }
 
     fn cell(&self, partition: DeliveryPartition) -> Option<&Cell> {
-        self.cells.get(partition.index(self.partitions_per_lane))
+        self.cells.get(partition.index(LANE_PARTITIONS_ALL))
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_wanted_while_somebody_holds_it_and_the_first_one_is_told() {
-        let interest = Arc::new(Interest::new(2));
+        let interest = Arc::new(Interest::new());
         let [one, other] = [0, 1].map(|partition| DeliveryPartition { lane: Lane::High, partition });
         let first = interest.hold([one]);
         assert!(interest.wants(one) && !interest.wants(other));

@@ -59,21 +59,23 @@ fn between(earlier: Timestamp, later: Timestamp) -> Duration {
 mod tests {
     use std::time::Duration;
 
-    use journal::topics::{DeliveryLog, TopicId};
+    use journal::TopicNames;
+    use journal::topics::{DeliveryLog, Generations, TopicId};
     use schemas::lane::Lane;
     use schemas::partition::DeliveryPartition;
     use schemas::position::LogHash;
     use schemas::time::Timestamp;
 
     use super::near;
-    use crate::windows::Windows;
+    use crate::windows::{Topics, Windows};
 
     #[test]
     fn an_edge_that_is_more_than_10_s_behind_says_how_far_and_where() {
         let ids = ["a", "b", "c"].map(|id| TopicId(id.to_owned()));
         let log = DeliveryLog { hash: LogHash(1), generation: 1, partitions: 2, ids };
         let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
-        let windows = Windows::new(log, &[0; 6], 1 << 20);
+        let topics = Topics::of(Generations::of(vec![log]), &TopicNames::new(""));
+        let windows = Windows::new(topics, &[0; 6], 1 << 20);
         let limit = Duration::from_secs(10);
         assert_eq!(near(&windows, at(1_000), limit), Ok(()), "what is not followed is not behind");
         let low = DeliveryPartition { lane: Lane::Low, partition: 1 };

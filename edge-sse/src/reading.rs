@@ -181,9 +181,9 @@ impl Reading {
             return Gathered::Ends(ByeReason::Revoked);
         }
         let kept = &rights.subscription;
-        let places = kept.places(&rights.reader.tenant, self.session.windows.partitions_per_lane());
+        let places = kept.places(&rights.reader.tenant, &self.session.windows.topics().generations);
         self.feed.narrow(&places);
-        self.held = self.session.interest.hold(places.into_keys());
+        self.held = self.session.windows.hold(places.into_keys());
         self.sleeper = self.shared.wakers.register(kept.keys(&rights.reader.tenant));
         let time = self.shared.clock.now();
         self.expires = rights.expires_at().and_then(|at| Instant::now().checked_add(at.since(time)));

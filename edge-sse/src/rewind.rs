@@ -17,7 +17,7 @@ use crate::entry::{Content, Entry};
 use crate::reader::{Reader, Sight};
 use crate::subscription::{Subscription, key_of, partitions_of};
 use crate::window::Key;
-use crate::windows::Windows;
+use crate::windows::{Topics, Windows};
 
 /// Pages that one rewind looks at; with pages of 512 records at most some 32,000 records.
 const PAGES: usize = 64;
@@ -27,6 +27,8 @@ const PAGES: usize = 64;
 pub struct Rewind<'a> {
     /// The windows.
     pub windows: &'a Windows,
+    /// The topics, as the start that this is for knows them.
+    pub topics: &'a Topics,
     /// The log's starts.
     pub bounds: &'a Bounds,
     /// Older pages.
@@ -58,12 +60,11 @@ impl Rewind<'_> {
     /// The log does not answer.
     pub async fn find(&self, events: u32) -> Result<Rewound, JournalError> {
         let events = usize::try_from(events).unwrap_or(usize::MAX);
-        let lanes = self.windows.partitions_per_lane();
         let mut places: BTreeMap<DeliveryPartition, Vec<Key>> = BTreeMap::new();
         let (mut pages, mut oldest) = (PAGES, None);
         for pattern in self.subscription.distinct() {
             let name = key_of(&self.reader.tenant, pattern);
-            let partitions: Vec<_> = partitions_of(&self.reader.tenant, pattern, lanes).collect();
+            let partitions: Vec<_> = partitions_of(&name, &self.topics.generations).collect();
             let mut found = Vec::new();
             for partition in &partitions {
                 found.extend(self.newest(*partition, &name, events, &mut pages).await?);

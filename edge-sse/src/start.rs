@@ -15,11 +15,12 @@ use serde::Serialize;
 use crate::ask::Start;
 use crate::bounds::Bounds;
 use crate::cursor::{Cursor, Place};
+use crate::entry::partitions_under;
 use crate::gap::{Gap, Reason};
-use crate::interest::{Held, Interest};
+use crate::interest::Held;
 use crate::rewind::Rewind;
 use crate::window::{Key, Phase, Window};
-use crate::windows::Windows;
+use crate::windows::{Topics, Windows};
 
 /// How far a position of another log is taken back: clocks and copies are this close.
 const FOREIGN_MARGIN: Duration = Duration::from_secs(60);
@@ -62,8 +63,10 @@ pub struct Started {
 pub struct Starting<'a> {
     /// The windows.
     pub windows: &'a Windows,
-    /// Where it is said which partitions are read.
-    pub interest: &'a Arc<Interest>,
+    /// How often they had changed before the topics were taken from them.
+    pub changes: u64,
+    /// The topics that the partitions are of.
+    pub topics: &'a Topics,
     /// The log.
     pub bounds: &'a Bounds,
     /// Finds the last events of channels.
@@ -89,36 +92,61 @@ impl Starting<'_> {
     ///
     /// # Errors
     /// The log does not answer.
-    pub async fn find(&self, start: &Start) -> Result<Started, JournalError> {
-        let held = self.interest.hold(self.places.keys().copied());
+    pub async fn find(mut self, start: &Start) -> Result<Started, JournalError> {
+        self.leave_out(start);
+        let held = self.windows.hold(self.places.keys().copied());
         let warm = tokio::time::timeout(WARM_WAIT, self.read(start)).await.is_ok();
         if !warm {
             tracing::warn!("partitions of a starting stream are not read yet");
         }
-        let changes = self.windows.changes();
-        let log = self.windows.log();
         let incarnations: Vec<u32> = self.partitions().iter().map(|partition| self.incarnation(*partition)).collect();
-        let found = self.offsets(start, log.hash).await?;
+        let found = self.offsets(start).await?;
         let places = incarnations.into_iter().zip(found.keys).map(|(incarnation, keys)| Place {
             incarnation,
             consumed: found.time,
             keys: keys.into(),
         });
         let position = Position {
-            log: log.hash,
+            log: self.topics.generations.hash(),
             time: found.time,
-            generation: log.generation,
+            generation: self.topics.generations.newest(),
             next: self.partitions().into_iter().zip(found.next).collect(),
         };
-        Ok(Started {
-            cursor: Cursor::new(position, places.collect(), changes),
-            began: found.began,
-            gaps: found.gaps,
-            held,
-        })
+        let mut cursor = Cursor::new(position, places.collect(), self.changes);
+        cursor.leave_ended(self.windows);
+        Ok(Started { cursor, began: found.began, gaps: found.gaps, held })
     }
 
-    async fn offsets(&self, start: &Start, log: schemas::position::LogHash) -> Result<Offsets, JournalError> {
+    /// Partitions of generations that have ended are not read where a start has nothing to get there.
+    fn leave_out(&mut self, start: &Start) {
+        let (windows, generations) = (self.windows, &self.topics.generations);
+        match start {
+            Start::Now => {
+                let ended = windows.ended();
+                let finished = |window: &Window| window.finished().is_some();
+                self.places.retain(|known, _| known.partition >= ended || windows.read(*known, finished) != Some(true));
+            }
+            Start::Position(Presented::Position(position)) if self.is_of_this_log(position) => {
+                for (known, names) in &mut self.places {
+                    let later = |name: &str| {
+                        let mut later = generations.ranges().filter(|generation| generation.start > known.partition);
+                        let has = |partition| position.get(DeliveryPartition { partition, ..*known }).is_some();
+                        later.any(|generation| partitions_under(name, generation).all(has))
+                    };
+                    names.retain(|name| position.get(*known).is_some() || !later(name));
+                }
+                self.places.retain(|_, names| !names.is_empty());
+            }
+            Start::Position(_) | Start::Earliest | Start::Since(_) | Start::RewindEvents(_) | Start::RewindTime(_) => {}
+        }
+    }
+
+    /// Whether a position's offsets are of this log, as it was in the position's generation.
+    fn is_of_this_log(&self, position: &Position) -> bool {
+        self.topics.generations.hash_of(position.generation) == Some(position.log)
+    }
+
+    async fn offsets(&self, start: &Start) -> Result<Offsets, JournalError> {
         let caught_up = self.now.minus(CAUGHT_UP_MARGIN);
         match start {
             Start::Now => Ok(self.from(Began::Live, caught_up, self.ends().await?)),
@@ -136,21 +164,29 @@ impl Starting<'_> {
                 let time = rewound.oldest.unwrap_or(caught_up).min(caught_up);
                 Ok(Offsets { keys: rewound.keys, ..self.from(Began::Rewind, time, next) })
             }
-            Start::Position(Presented::Position(position)) if position.log == log => self.resume(position).await,
+            Start::Position(Presented::Position(position)) if self.is_of_this_log(position) => {
+                self.resume(position).await
+            }
+            Start::Position(Presented::Position(position))
+                if position.generation > self.topics.generations.newest() =>
+            {
+                self.of_unknown_generation(position).await
+            }
             Start::Position(Presented::Position(position)) => {
                 let back = position.time.minus(FOREIGN_MARGIN);
                 self.gapped(back, |partition, to| Gap::by_time(partition, position.get(partition).unwrap_or(to), to))
                     .await
             }
             Start::Position(Presented::Newer { log: other, time }) => {
-                let back = if *other == log { *time } else { time.minus(FOREIGN_MARGIN) };
+                let ours = self.topics.generations.logs().iter().any(|log| log.hash == *other);
+                let back = if ours { *time } else { time.minus(FOREIGN_MARGIN) };
                 self.gapped(back, |partition, to| Gap::by_time(partition, to, to)).await
             }
         }
     }
 
     async fn by_time(&self, began: Began, time: Timestamp) -> Result<Offsets, JournalError> {
-        let next = self.bounds.all_at(self.windows, &self.partitions(), time).await?;
+        let next = self.bounds.all_at(&self.partitions(), time).await?;
         Ok(self.from(began, time.min(self.now.minus(CAUGHT_UP_MARGIN)), next))
     }
 
@@ -164,21 +200,40 @@ impl Starting<'_> {
         Ok(Offsets { gaps, ..found })
     }
 
-    /// An entry of the position, else the offset for its time; what retention has cut is a gap.
+    /// Nobody knows where a position stands whose generation is not there: everything that is kept comes, perhaps again.
+    async fn of_unknown_generation(&self, position: &Position) -> Result<Offsets, JournalError> {
+        if self.bounds.newest_generation().await? >= position.generation {
+            self.windows.doubt_topics();
+            return Err(JournalError::Unavailable { detail: "a newer generation is not read yet".to_owned() });
+        }
+        let next = self.log_starts().await?;
+        let gap = |(partition, to): (DeliveryPartition, &u64)| {
+            let from = position.get(partition).unwrap_or(0);
+            Gap { may_repeat: true, ..Gap::new(partition, from, *to, Reason::Repartitioned) }
+        };
+        let gaps = self.partitions().into_iter().zip(&next).map(gap).collect();
+        Ok(Offsets { gaps, ..self.from(Began::Gap, Timestamp::default(), next) })
+    }
+
+    /// An entry of the position; the start of a generation that began since; else the offset for its time. What retention has cut is a
+    /// gap.
     async fn resume(&self, position: &Position) -> Result<Offsets, JournalError> {
         let (mut next, mut gaps) = (Vec::new(), Vec::new());
-        let new: Vec<_> =
-            self.partitions().into_iter().filter(|partition| position.get(*partition).is_none()).collect();
-        let mut by_time = self.bounds.all_at(self.windows, &new, position.time).await?.into_iter();
+        let known = |partition: DeliveryPartition| {
+            let is_later = self.topics.generations.generation_of(partition.partition) > position.generation;
+            position.get(partition).or_else(|| is_later.then_some(0))
+        };
+        let new: Vec<_> = self.partitions().into_iter().filter(|partition| known(*partition).is_none()).collect();
+        let mut by_time = self.bounds.all_at(&new, position.time).await?.into_iter();
         for partition in self.partitions() {
-            let Some(known) = position.get(partition) else {
+            let Some(known) = known(partition) else {
                 next.extend(by_time.next());
                 continue;
             };
             let below = self.windows.read(partition, |window| known < window.start()).unwrap_or(false);
             let start = if below { self.bounds.start(partition).await? } else { known };
             if known < start {
-                gaps.push(Gap::new(partition, known, start, Reason::Expired));
+                gaps.push(Gap::new(partition, known, start, self.windows.reason_of_cut(partition)));
             }
             next.push(known.max(start));
         }
@@ -200,16 +255,18 @@ impl Starting<'_> {
         self.windows.read(partition, Window::incarnation).unwrap_or(0)
     }
 
-    /// The window's end where it is read; else the log says where it ends.
+    /// The window's end where it is read; else the log says where it ends. Later generations first: what goes on there in between has
+    /// nothing before it that is left out.
     async fn ends(&self) -> Result<Vec<u64>, JournalError> {
         let mut ends = Vec::new();
-        for partition in self.places.keys() {
+        for partition in self.places.keys().rev() {
             let read = |window: &Window| (window.phase() == Phase::Warm).then_some(window.end());
             ends.push(match self.windows.read(*partition, read).flatten() {
                 Some(end) => end,
                 None => self.bounds.end(*partition).await?,
             });
         }
+        ends.reverse();
         Ok(ends)
     }
 

@@ -143,9 +143,9 @@ impl Stream {
             return self.bye(ByeReason::Revoked, chunk);
         }
         let kept = &rights.subscription;
-        let places = kept.places(&rights.reader.tenant, self.session.windows.partitions_per_lane());
+        let places = kept.places(&rights.reader.tenant, &self.session.windows.topics().generations);
         self.feed.narrow(&places);
-        self.held = self.session.interest.hold(places.into_keys());
+        self.held = self.session.windows.hold(places.into_keys());
         self.sleeper = self.shared.wakers.register(kept.keys(&rights.reader.tenant));
         self.expires_at = rights.expires_at();
         let time = self.shared.clock.now();

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use journal::topics::Generations;
 use policy::channel_rule;
 use policy::{Catalogues, Claims};
 use schemas::channel::ChannelPattern;
 use schemas::id::Tenant;
 use schemas::lane::Lane;
 use schemas::limits;
-use schemas::partition::{DeliveryPartition, delivery_key, partition_of_key};
+use schemas::partition::DeliveryPartition;
 use schemas::problem::Slug;
 use serde::Serialize;
 
-use crate::entry::{channel_key, kind_key};
+use crate::entry::{channel_key, kind_key, partitions_under};
 use crate::refusal::Refusal;
 
 /// The decision on every channel that was asked for.
@@ -90,13 +91,13 @@ impl Subscription {
         self.distinct().map(|pattern| key_of(tenant, pattern)).collect()
     }
 
-    /// The delivery partitions that hold its channels, each with the keys to look for, sorted.
+    /// The delivery partitions that hold its channels, of every generation, each with the keys to look for, sorted.
     #[must_use]
-    pub fn places(&self, tenant: &Tenant, partitions_per_lane: u32) -> BTreeMap<DeliveryPartition, Vec<Arc<str>>> {
+    pub fn places(&self, tenant: &Tenant, generations: &Generations) -> BTreeMap<DeliveryPartition, Vec<Arc<str>>> {
         let mut places: BTreeMap<DeliveryPartition, Vec<Arc<str>>> = BTreeMap::new();
         for pattern in self.distinct() {
             let key = key_of(tenant, pattern);
-            for partition in partitions_of(tenant, pattern, partitions_per_lane) {
+            for partition in partitions_of(&key, generations) {
                 places.entry(partition).or_default().push(key.clone());
             }
         }
@@ -144,22 +145,12 @@ impl Subscription {
     }
 }
 
-/// The delivery partitions that hold a pattern's channels: one in each lane for a channel, all for a kind.
-pub fn partitions_of(
-    tenant: &Tenant,
-    pattern: &ChannelPattern,
-    partitions_per_lane: u32,
-) -> impl Iterator<Item = DeliveryPartition> {
-    let range = match pattern {
-        ChannelPattern::One(channel) => {
-            let partition = partition_of_key(delivery_key(tenant, channel).as_bytes(), partitions_per_lane);
-            partition..partition + 1
-        }
-        ChannelPattern::Kind(_) => 0..partitions_per_lane,
-    };
-    Lane::ALL
-        .into_iter()
-        .flat_map(move |lane| range.clone().map(move |partition| DeliveryPartition { lane, partition }))
+/// The delivery partitions that hold what stands under a key: of each generation one in each lane for a channel, all for a kind.
+pub fn partitions_of(key: &str, generations: &Generations) -> impl Iterator<Item = DeliveryPartition> {
+    Lane::ALL.into_iter().flat_map(move |lane| {
+        let numbers = generations.ranges().flat_map(move |generation| partitions_under(key, generation));
+        numbers.map(move |partition| DeliveryPartition { lane, partition })
+    })
 }
 
 /// The key under which events of a pattern stand.

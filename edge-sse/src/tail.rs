@@ -1,7 +1,8 @@
 //! The tail: one follower of the delivery partitions that somebody reads, however many clients there are, fills the windows.
 //!
 //! In: the records of the delivery lanes. Out: entries in the windows, and whoever waits for them is woken. It never waits for a client.
-//! When a topic is made anew, its windows begin again; when the log has another shape, the tail ends and is begun again.
+//! When a topic is made anew, its windows begin again; when a generation of the topics begins, its windows are there, too; when the log has
+//! another shape, the tail ends and is begun again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use journal::claims::Floors;
-use journal::topics::DeliveryLog;
+use journal::topics::Generations;
 use journal::{FollowSettings, Followed, Follower, Journal, JournalError, ReadError, Record, TopicNames};
 use schemas::partition::{DeliveryPartition, TopicPartition};
 use schemas::time::Timestamp;
@@ -20,12 +21,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::entry::Found;
 use crate::following::{Following, Turn};
-use crate::interest::Interest;
 use crate::metrics;
 use crate::start::WARM_WAIT;
 use crate::wake::Wakers;
 use crate::window::Window;
-use crate::windows::{Life, Windows};
+use crate::windows::{Life, Topics, Windows};
 
 /// Bytes that may wait unread in the follower, over all partitions.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
@@ -40,7 +40,7 @@ const BATCHES_AT_ONCE: usize = 64;
 pub struct World {
     /// The log.
     pub journal: Arc<dyn Journal>,
-    /// Its names.
+    /// Its names, of the first generation.
     pub names: TopicNames,
     /// The time of day.
     pub clock: Clock,
@@ -73,7 +73,7 @@ struct Warming {
 /// Why a tail ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TailError {
-    /// The delivery topics have another number of partitions now.
+    /// A generation of the delivery topics has another number of partitions now.
     #[error("the delivery topics have another shape now")]
     Reshaped,
     /// A range of the log could not be read.
@@ -93,14 +93,15 @@ impl Tail {
     /// # Errors
     /// The log does not answer, or its delivery topics are not there yet.
     pub async fn begin(world: World, config: &Config) -> Result<Self, TailError> {
-        let log = DeliveryLog::read(&*world.journal, &world.names).await?;
-        let partitions: Vec<_> = DeliveryPartition::all(log.partitions).map(|partition| (partition, 0)).collect();
-        let begins = begin::near_end(&world, log.partitions, &partitions, config.prime_records).await?;
+        let topics = Topics::of(Generations::read(&*world.journal, &world.names).await?, &world.names);
+        let partitions = DeliveryPartition::all(topics.generations.partitions());
+        let partitions: Vec<_> = partitions.map(|partition| (partition, 0)).collect();
+        let begins = begin::near_end(&world, &topics.names, &partitions, config.prime_records).await?;
         let starts: Vec<u64> = begins.iter().map(|begin| begin.at).collect();
-        let windows = Arc::new(Windows::new(log, &starts, config.window_bytes));
+        let windows = Arc::new(Windows::new(topics, &starts, config.window_bytes));
         let settings = FollowSettings { name: "edge".to_owned(), queue_bytes: QUEUE_BYTES };
         let (back, kept) = (config.prime_records, config.interest_kept);
-        Ok(Self {
+        let tail = Self {
             follower: world.journal.follow(settings)?,
             following: Following::new(world.clone(), windows.clone(), back, kept),
             windows,
@@ -109,19 +110,15 @@ impl Tail {
             warming: HashMap::new(),
             came: HashSet::new(),
             world,
-        })
+        };
+        tail.floors.keys().for_each(|partition| tail.see_moved(*partition));
+        Ok(tail)
     }
 
     /// The windows that it fills.
     #[must_use]
     pub fn windows(&self) -> Arc<Windows> {
         self.windows.clone()
-    }
-
-    /// Where streams say what they read.
-    #[must_use]
-    pub fn interest(&self) -> Arc<Interest> {
-        self.following.interest().clone()
     }
 
     /// Takes the next thing that the log says.
@@ -161,7 +158,12 @@ impl Tail {
 
     async fn take(&mut self, followed: Followed) -> Result<(), TailError> {
         match followed {
-            Followed::Records { partition, records } => self.records(&partition, &records),
+            Followed::Records { partition, records } => {
+                let heard_of = self.records(&partition, &records);
+                if heard_of > self.windows.topics().generations.newest() {
+                    self.windows.doubt_topics();
+                }
+            }
             Followed::End { partition, at } => {
                 if let Some(partition) = self.followed.get(&partition).copied() {
                     self.windows.change(partition, |window| window.confirm(at));
@@ -174,14 +176,16 @@ impl Tail {
         Ok(())
     }
 
-    fn records(&mut self, partition: &TopicPartition, records: &[Record]) {
-        let Some(partition) = self.followed.get(partition).copied() else { return };
-        let (Some(floors), Some(last)) = (self.floors.get_mut(&partition), records.last()) else { return };
-        let (mut entries, mut dropped, mut bad) = (Vec::new(), 0, 0);
+    /// Takes records; the newest generation that they say something has moved to, or 0.
+    fn records(&mut self, partition: &TopicPartition, records: &[Record]) -> u32 {
+        let Some(partition) = self.followed.get(partition).copied() else { return 0 };
+        let (Some(floors), Some(last)) = (self.floors.get_mut(&partition), records.last()) else { return 0 };
+        let (mut entries, mut dropped, mut bad, mut heard_of) = (Vec::new(), 0, 0, 0);
         for record in records {
             match Found::judge(floors, record) {
                 Found::Entry(entry) => entries.push(Arc::new(entry)),
                 Found::Control => {}
+                Found::Moved { generation } => heard_of = generation.max(heard_of),
                 Found::Dropped => dropped += 1,
                 Found::Bad { detail } => {
                     bad += 1;
@@ -191,8 +195,24 @@ impl Tail {
         }
         self.came.extend(entries.iter().flat_map(|entry| entry.keys()));
         self.windows.append(partition, entries, last.offset + 1, last.append_time);
+        if heard_of > 0 {
+            self.see_moved(partition);
+            self.world.wakers.wake_all(); // what waits behind a generation may go on
+        }
         self.warm(partition);
         metrics::tail_passed(dropped, bad);
+        heard_of
+    }
+
+    /// Tells a window what has moved to a later generation before its end.
+    fn see_moved(&self, partition: DeliveryPartition) {
+        let Some(floors) = self.floors.get(&partition) else { return };
+        self.windows.change(partition, |window| {
+            window.see_moved(floors.moved());
+            if floors.all_moved() {
+                window.finish();
+            }
+        });
     }
 
     fn turn(&mut self, turn: Turn) {
@@ -217,10 +237,11 @@ impl Tail {
         if let Some(floors) = begin.floors {
             self.windows.restart(partition, begin.at, Life::Same);
             self.floors.insert(partition, floors);
+            self.see_moved(partition);
         }
         self.windows.change(partition, |window| window.follow(begin.asked));
         self.warming.insert(partition, Warming { until: begin.until, heard: begin.asked.minus(HEARD_MARGIN) });
-        let log = self.world.names.delivery_partition(partition);
+        let log = self.windows.topic(partition);
         self.followed.insert(log.clone(), partition);
         self.follower.assign(log, begin.at);
         self.windows.phase_changed();
@@ -228,7 +249,7 @@ impl Tail {
     }
 
     fn release(&mut self, partition: DeliveryPartition) {
-        let log = self.world.names.delivery_partition(partition);
+        let log = self.windows.topic(partition);
         self.follower.release(&log);
         self.followed.remove(&log);
         self.warming.remove(&partition);
@@ -259,61 +280,77 @@ impl Tail {
         let Some(known) = self.followed.get(partition).copied() else { return Ok(()) };
         let next = self.windows.read(known, Window::end).unwrap_or(0);
         tracing::warn!(%partition, next, start, end, "the edge's place is not in the log");
-        let log = DeliveryLog::read(&*self.world.journal, &self.world.names).await?;
-        if log.ids != self.windows.log().ids {
-            return self.made_anew(log).await;
+        let now = Generations::read(&*self.world.journal, &self.world.names).await?;
+        let before = self.windows.topics();
+        if now != before.generations {
+            self.look(now).await?;
+        }
+        let topics = self.windows.topics();
+        if topics.generations.id(known) != before.generations.id(known) {
+            return Ok(());
         }
         let life = if next > end { Life::Another } else { Life::Same };
         self.restart(&[known], life).await?;
         match life {
             Life::Same => self.world.wakers.wake_all(),
-            Life::Another => self.announce(log),
+            Life::Another => self.announce(topics.generations.clone()),
         }
         Ok(())
     }
 
     async fn note(&mut self, note: Note) -> Result<(), TailError> {
         match note {
-            Note::MadeAnew(log) if log.ids != self.windows.log().ids => self.made_anew(log).await,
-            Note::MadeAnew(_) => Ok(()),
+            Note::Topics(now) if now != self.windows.topics().generations => self.look(now).await,
+            Note::Topics(_) => Ok(()),
         }
     }
 
-    /// Lanes whose topic has another id begin anew; the others go on.
-    async fn made_anew(&mut self, log: DeliveryLog) -> Result<(), TailError> {
-        let known = self.windows.log();
-        if log.partitions != known.partitions {
+    /// Partitions whose topic has another id begin anew, and those of a generation that began begin; the others go on.
+    async fn look(&mut self, now: Generations) -> Result<(), TailError> {
+        let known = self.windows.topics();
+        if known.generations.logs().starts_with(now.logs()) {
+            tracing::warn!(found = now.newest(), known = known.generations.newest(), "a generation is not there now");
+            return Ok(());
+        }
+        if !now.continues(&known.generations) {
             return Err(TailError::Reshaped);
         }
-        let other = |partition: &DeliveryPartition| {
-            let lane = partition.lane.index();
-            log.ids[lane] != known.ids[lane]
-        };
-        let partitions: Vec<_> = DeliveryPartition::all(log.partitions).filter(other).collect();
-        tracing::warn!(partitions = partitions.len(), "delivery topics were made anew");
-        self.restart(&partitions, Life::Another).await?;
-        self.announce(log);
+        let partitions = known.generations.partitions();
+        let other = |partition: &DeliveryPartition| now.id(*partition) != known.generations.id(*partition);
+        let others: Vec<_> = DeliveryPartition::all(partitions).filter(other).collect();
+        if !others.is_empty() {
+            tracing::warn!(partitions = others.len(), "delivery topics were made anew");
+            self.restart(&others, Life::Another).await?;
+        }
+        let begun = DeliveryPartition::all(now.partitions()).filter(|partition| partition.partition >= partitions);
+        self.floors.extend(begun.map(|partition| (partition, Floors::default())));
+        tracing::info!(generation = now.newest(), partitions = now.partitions(), "the delivery topics as they are now");
+        self.announce(now);
         Ok(())
     }
 
     /// From the start of the log, what is followed and what is not.
     async fn restart(&mut self, partitions: &[DeliveryPartition], life: Life) -> Result<(), TailError> {
         let lives: Vec<_> = partitions.iter().map(|partition| (*partition, 0)).collect();
-        let begins = begin::near_end(&self.world, self.windows.partitions_per_lane(), &lives, u64::MAX).await?;
+        let begins = begin::near_end(&self.world, &self.windows.topics().names, &lives, u64::MAX).await?;
         for begin in begins {
             let partition = begin.partition;
             self.windows.restart(partition, begin.at, life);
-            if self.followed.contains_key(&self.world.names.delivery_partition(partition)) {
+            if self.followed.contains_key(&self.windows.topic(partition)) {
                 self.follow(begin);
             } else {
                 self.floors.extend(begin.floors.map(|floors| (partition, floors)));
+                self.see_moved(partition);
+            }
+            if life == Life::Another && partition.partition < self.windows.ended() {
+                self.windows.change(partition, Window::finish); // only the newest generation takes deliveries
             }
         }
         Ok(())
     }
 
-    fn announce(&self, log: DeliveryLog) {
-        self.windows.changed(log);
+    fn announce(&self, now: Generations) {
+        self.windows.changed(Topics::of(now, &self.world.names));
         self.world.wakers.wake_all();
     }
 }
@@ -321,6 +358,6 @@ impl Tail {
 /// What the tail is told by [`crate::upkeep`].
 #[derive(Debug)]
 pub enum Note {
-    /// A delivery topic has another id.
-    MadeAnew(DeliveryLog),
+    /// The delivery topics are not as they were.
+    Topics(Generations),
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use journal::JournalError;
-use journal::topics::DeliveryLog;
+use journal::topics::Generations;
 use schemas::partition::DeliveryPartition;
 use tokio::sync::mpsc;
 
@@ -29,6 +29,7 @@ pub async fn look_after(world: &World, windows: &Windows, notes: &mpsc::Sender<N
     loop {
         tokio::select! {
             biased; // ids first: the ends of another log say nothing
+            () = windows.topics_doubted() => look_at_ids(world, windows, notes).await,
             _ = ids.tick() => {
                 look_at_ids(world, windows, notes).await;
                 suspects = find_suspects(world, windows).await;
@@ -44,9 +45,9 @@ pub async fn look_after(world: &World, windows: &Windows, notes: &mpsc::Sender<N
 }
 
 async fn look_at_ids(world: &World, windows: &Windows, notes: &mpsc::Sender<Note>) {
-    match DeliveryLog::read(&*world.journal, &world.names).await {
+    match Generations::read(&*world.journal, &world.names).await {
         // The tail has ended where nobody takes the note.
-        Ok(log) if log.ids != windows.log().ids => drop(notes.send(Note::MadeAnew(log)).await),
+        Ok(now) if now != windows.topics().generations => drop(notes.send(Note::Topics(now)).await),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the ids of the delivery topics cannot be read"),
     }
@@ -56,7 +57,7 @@ async fn look_at_ids(world: &World, windows: &Windows, notes: &mpsc::Sender<Note
 async fn find_suspects(world: &World, windows: &Windows) -> Vec<(DeliveryPartition, u64)> {
     let mut suspects = Vec::new();
     for partition in followed(windows) {
-        match high(world, partition).await {
+        match high(world, windows, partition).await {
             Ok(high) => {
                 let end = windows.read(partition, crate::window::Window::end);
                 suspects.extend(end.filter(|end| *end < high).map(|end| (partition, end)));
@@ -89,7 +90,7 @@ async fn confirm(world: &World, windows: &Windows) {
         }
     });
     for (partition, end) in doubted {
-        match high(world, partition).await {
+        match high(world, windows, partition).await {
             Ok(high) if high == end => windows.change(partition, |window| window.confirm(end)),
             Ok(_) => {}
             Err(_) => return,
@@ -107,6 +108,6 @@ fn followed(windows: &Windows) -> Vec<DeliveryPartition> {
     followed
 }
 
-async fn high(world: &World, partition: DeliveryPartition) -> Result<u64, JournalError> {
-    Ok(world.journal.watermarks(&world.names.delivery_partition(partition)).await?.high)
+async fn high(world: &World, windows: &Windows, partition: DeliveryPartition) -> Result<u64, JournalError> {
+    Ok(world.journal.watermarks(&windows.topic(partition)).await?.high)
 }

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 
 use crate::entry::{EVERY_READER, Entry};
@@ -25,6 +26,9 @@ pub struct Window {
     first: u64,
     index: HashMap<Arc<str>, VecDeque<u64>>,
     bytes: usize,
+    /// Source partitions that go on in a later generation; behind these offsets nothing of them counts.
+    moved: HashMap<TopicPartition, u64>,
+    finished: Option<u64>,
 }
 
 /// Whether a partition is read now.
@@ -104,6 +108,8 @@ impl Window {
             first: 0,
             index: HashMap::new(),
             bytes: 0,
+            moved: HashMap::new(),
+            finished: None,
         }
     }
 
@@ -203,6 +209,32 @@ impl Window {
     pub fn chill(&mut self, heard: Timestamp) {
         self.doubt(heard);
         self.phase = Phase::Cold;
+    }
+
+    /// Before `end` these source partitions have moved to a later generation of the topics.
+    pub fn see_moved<'a>(&mut self, sources: impl Iterator<Item = &'a TopicPartition>) {
+        for source in sources {
+            if !self.moved.contains_key(source) {
+                self.moved.insert(source.clone(), self.end);
+            }
+        }
+    }
+
+    /// Nothing counts at or behind `end`.
+    pub fn finish(&mut self) {
+        self.finished.get_or_insert(self.end);
+    }
+
+    /// The offset behind which nothing of a source partition counts, once that is known.
+    #[must_use]
+    pub fn moved_at(&self, source: &TopicPartition) -> Option<u64> {
+        self.moved.get(source).copied()
+    }
+
+    /// The offset behind which nothing at all counts, once that is known.
+    #[must_use]
+    pub fn finished(&self) -> Option<u64> {
+        self.finished
     }
 
     /// Lets the oldest entry go, and says what memory that gave back.

@@ -3,25 +3,49 @@
 //! In: entries of the delivery partitions. Out: readings. When memory is over the budget the oldest entry of all goes first, so
 //! that every partition is held for about the same time. It never waits: locks are held for a copy of a few pointers.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use journal::topics::DeliveryLog;
-use schemas::partition::DeliveryPartition;
+use journal::TopicNames;
+use journal::topics::Generations;
+use schemas::limits::LANE_PARTITIONS_ALL;
+use schemas::partition::{DeliveryPartition, TopicPartition};
 use schemas::time::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::entry::Entry;
+use crate::gap::Reason;
+use crate::interest::{Held, Interest};
 use crate::window::Window;
 
 /// Once the budget is passed, this part of it is let go.
 const EVICTED_SHARE: usize = 64;
 
-/// The windows of one edge, and which log they are of.
+/// The delivery topics, and names that know all their generations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topics {
+    /// What they are.
+    pub generations: Generations,
+    /// What they are called.
+    pub names: TopicNames,
+}
+
+impl Topics {
+    /// The topics of these generations.
+    #[must_use]
+    pub fn of(generations: Generations, names: &TopicNames) -> Self {
+        Self { names: generations.names(names), generations }
+    }
+}
+
+/// The windows of one edge, and which log they are of. There is room for all generations of its topics that there may be.
 #[derive(Debug)]
 pub struct Windows {
-    log: RwLock<DeliveryLog>,
-    partitions_per_lane: u32,
+    topics: RwLock<Arc<Topics>>,
+    partitions_per_lane: AtomicU32,
+    ended: AtomicU32,
+    unsure: Notify,
+    interest: Arc<Interest>,
     windows: Vec<RwLock<Window>>,
     budget_bytes: usize,
     bytes: AtomicUsize,
@@ -33,11 +57,16 @@ pub struct Windows {
 impl Windows {
     /// Empty windows that are not read yet. `starts` has the first offset of each delivery partition, in the order of its index.
     #[must_use]
-    pub fn new(log: DeliveryLog, starts: &[u64], budget_bytes: usize) -> Self {
+    pub fn new(topics: Topics, starts: &[u64], budget_bytes: usize) -> Self {
+        let start = |partition: DeliveryPartition| partition.of(starts).copied().unwrap_or(0);
+        let window = |partition| RwLock::new(Window::new(0, start(partition), Timestamp::default()));
         Self {
-            partitions_per_lane: log.partitions,
-            log: RwLock::new(log),
-            windows: starts.iter().map(|start| RwLock::new(Window::new(0, *start, Timestamp::default()))).collect(),
+            partitions_per_lane: AtomicU32::new(topics.generations.partitions()),
+            ended: AtomicU32::new(topics.generations.routed().start),
+            topics: RwLock::new(Arc::new(topics)),
+            unsure: Notify::new(),
+            interest: Arc::new(Interest::new()),
+            windows: DeliveryPartition::all(LANE_PARTITIONS_ALL).map(window).collect(),
             budget_bytes,
             bytes: AtomicUsize::new(0),
             changes: AtomicU64::new(0),
@@ -46,19 +75,62 @@ impl Windows {
         }
     }
 
-    /// The log as it was last seen.
+    /// The topics as they were last seen. Whoever keeps what follows from them takes [`Windows::changes`] before.
     #[must_use]
-    pub fn log(&self) -> DeliveryLog {
-        self.log.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn topics(&self) -> Arc<Topics> {
+        self.topics.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// N.
+    /// A partition of a lane as a topic's partition.
+    #[must_use]
+    pub fn topic(&self, partition: DeliveryPartition) -> TopicPartition {
+        self.topics().names.delivery_partition(partition)
+    }
+
+    /// Partitions of a lane, over all generations.
     #[must_use]
     pub fn partitions_per_lane(&self) -> u32 {
-        self.partitions_per_lane
+        self.partitions_per_lane.load(Ordering::Acquire)
     }
 
-    /// How often a partition began another life. A reader that knows another number asks every window.
+    /// Partitions of a lane below this number are of generations that have ended.
+    #[must_use]
+    pub fn ended(&self) -> u32 {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Why a stream goes on behind what was cut of a partition.
+    #[must_use]
+    pub fn reason_of_cut(&self, partition: DeliveryPartition) -> Reason {
+        if partition.partition < self.ended() { Reason::Repartitioned } else { Reason::Expired }
+    }
+
+    /// Who reads which partitions.
+    #[must_use]
+    pub fn interest(&self) -> &Arc<Interest> {
+        &self.interest
+    }
+
+    /// Holds partitions: they are read for as long as this is kept.
+    #[must_use]
+    pub fn hold(&self, partitions: impl IntoIterator<Item = DeliveryPartition>) -> Held {
+        self.interest.hold(partitions)
+    }
+
+    /// A client knows more of the topics than these windows: somebody should look.
+    pub fn doubt_topics(&self) {
+        self.unsure.notify_one();
+    }
+
+    /// Returns once somebody should look at the topics.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn topics_doubted(&self) {
+        self.unsure.notified().await;
+    }
+
+    /// How often a partition began another life, or a generation began. A reader that knows another number asks every window.
     #[must_use]
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
@@ -99,7 +171,7 @@ impl Windows {
 
     /// Every window with its partition.
     pub fn each(&self, mut take: impl FnMut(DeliveryPartition, &Window)) {
-        for partition in DeliveryPartition::all(self.partitions_per_lane) {
+        for partition in DeliveryPartition::all(self.partitions_per_lane()) {
             if let Some(window) = self.lock(partition) {
                 take(partition, &window);
             }
@@ -137,9 +209,13 @@ impl Windows {
         }
     }
 
-    /// Says that partitions began another life, and of which log they are now. Called after [`Windows::restart`].
-    pub fn changed(&self, log: DeliveryLog) {
-        *self.log.write().unwrap_or_else(PoisonError::into_inner) = log;
+    /// Says that partitions began another life, or that there are more of them, and what the topics are now. Called after
+    /// [`Windows::restart`].
+    pub fn changed(&self, topics: Topics) {
+        let (partitions, ended) = (topics.generations.partitions(), topics.generations.routed().start);
+        *self.topics.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(topics);
+        self.partitions_per_lane.store(partitions, Ordering::Release);
+        self.ended.store(ended, Ordering::Release);
         self.changes.fetch_add(1, Ordering::Release);
     }
 
@@ -169,13 +245,16 @@ impl Windows {
     }
 
     fn lock(&self, partition: DeliveryPartition) -> Option<RwLockReadGuard<'_, Window>> {
-        let window = self.windows.get(partition.index(self.partitions_per_lane))?;
-        Some(window.read().unwrap_or_else(PoisonError::into_inner))
+        Some(self.window(partition)?.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lock_mut(&self, partition: DeliveryPartition) -> Option<RwLockWriteGuard<'_, Window>> {
-        let window = self.windows.get(partition.index(self.partitions_per_lane))?;
-        Some(window.write().unwrap_or_else(PoisonError::into_inner))
+        Some(self.window(partition)?.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn window(&self, partition: DeliveryPartition) -> Option<&RwLock<Window>> {
+        let known = partition.partition < self.partitions_per_lane();
+        if known { self.windows.get(partition.index(LANE_PARTITIONS_ALL)) } else { None }
     }
 }
 

@@ -338,7 +338,7 @@ async fn topics_that_are_made_anew_under_a_running_edge_are_a_gap() {
     };
     let expected = json!({"lane": "medium", "partition": medium.partition, "from": 3, "to": 0, "reason": "recreated"});
     assert_eq!(gap.json(), expected);
-    let log = journal::topics::DeliveryLog::read(&*world.journal, &names).await.unwrap();
-    assert_eq!(position(gap.id()).log, log.hash);
+    let log = journal::topics::Generations::read(&*world.journal, &names).await.unwrap();
+    assert_eq!(position(gap.id()).log, log.hash());
     assert_eq!(client.event().await.event_id(), "10");
 }

@@ -1,6 +1,7 @@
 //! The topics that Tidegate makes: their names, their identities, and what the delivery topics are now (design 3.1, 3.6).
 
 mod plan;
+mod generations;
 
 use std::sync::Arc;
 
@@ -13,12 +14,13 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::Journal;
 use crate::error::JournalError;
 
+pub use generations::Generations;
 pub use plan::{Difference, Mismatch, TopicPlan, TopicSettings};
 
 /// A record may have this many bytes, key and headers included: a delivery with all its views, and room around it.
 pub const RECORD_BYTES_MAX: usize = DELIVERY_BYTES + 64 * 1024;
 
-/// The generation of the delivery topics that this version makes and reads.
+/// The generation of the delivery topics that a deployment begins with.
 const GENERATION: u32 = 1;
 
 /// A topic's identity: another one after it was deleted and made again.
@@ -54,12 +56,20 @@ pub struct TopicSpec {
 pub struct TopicNames {
     prefix: String,
     lanes: [Arc<str>; 3],
+    later: Vec<Later>,
 }
 
-/// The delivery topics as they are now.
+/// A generation of the delivery topics after the first: partitions of a lane are numbered through all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Later {
+    first: u32,
+    lanes: [Arc<str>; 3],
+}
+
+/// The delivery topics of one generation, as they are now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryLog {
-    /// 32 bits over the cluster's id and the topics' ids.
+    /// 32 bits over the cluster's id and the topics' ids of this generation and of all before it.
     pub hash: LogHash,
     /// The generation.
     pub generation: u32,
@@ -76,7 +86,19 @@ impl TopicNames {
         Self {
             prefix: prefix.to_owned(),
             lanes: Lane::ALL.map(|lane| Arc::from(format!("{prefix}delivery.{lane}").as_str())),
+            later: Vec::new(),
         }
+    }
+
+    /// The same names for a log whose generations have so many partitions a lane, oldest first.
+    #[must_use]
+    pub fn with_generations(&self, partitions: &[u32]) -> Self {
+        let (mut later, mut first) = (Vec::new(), 0);
+        for (generation, before) in (GENERATION + 1..).zip(partitions.iter().take(partitions.len().saturating_sub(1))) {
+            first += before;
+            later.push(Later { first, lanes: Lane::ALL.map(|lane| self.delivery_of(lane, generation)) });
+        }
+        Self { later, ..self.clone() }
     }
 
     /// `events.<domain>`.
@@ -85,25 +107,33 @@ impl TopicNames {
         format!("{}events.{domain}", self.prefix)
     }
 
-    /// `delivery.<lane>`.
+    /// `delivery.<lane>`, of the first generation.
     #[must_use]
     pub fn delivery(&self, lane: Lane) -> Arc<str> {
         self.lanes[lane.index()].clone()
     }
 
+    /// `delivery.<lane>`, and for later generations `delivery.<lane>.g<generation>`.
+    #[must_use]
+    pub fn delivery_of(&self, lane: Lane, generation: u32) -> Arc<str> {
+        if generation <= GENERATION {
+            return self.delivery(lane);
+        }
+        Arc::from(format!("{}delivery.{lane}.g{generation}", self.prefix))
+    }
+
+    /// `delivery.*`: all lanes, in words for people.
+    #[must_use]
+    pub fn delivery_of_all(&self) -> String {
+        format!("{}delivery.*", self.prefix)
+    }
+
     /// A delivery partition as a topic's partition.
     #[must_use]
     pub fn delivery_partition(&self, partition: DeliveryPartition) -> TopicPartition {
-        TopicPartition { topic: self.delivery(partition.lane), partition: partition.partition }
-    }
-
-    /// A topic's partition as a delivery partition, where its topic is a lane.
-    #[must_use]
-    pub fn as_delivery(&self, partition: &TopicPartition) -> Option<DeliveryPartition> {
-        Lane::ALL
-            .into_iter()
-            .find(|lane| self.lanes[lane.index()] == partition.topic)
-            .map(|lane| DeliveryPartition { lane, partition: partition.partition })
+        let later = self.later.iter().rev().find(|later| later.first <= partition.partition);
+        let (lanes, first) = later.map_or((&self.lanes, 0), |later| (&later.lanes, later.first));
+        TopicPartition { topic: lanes[partition.lane.index()].clone(), partition: partition.partition - first }
     }
 
     /// `dlq`.
@@ -126,16 +156,21 @@ impl TopicNames {
 }
 
 impl DeliveryLog {
-    /// Reads what the delivery topics are now.
+    /// Reads what the delivery topics of the generation behind these are now.
     ///
     /// # Errors
     /// The log does not answer (retry), a lane is missing (`Unknown`), or the lanes differ in their number of partitions
     /// (`Refused`).
-    pub async fn read(journal: &dyn Journal, names: &TopicNames) -> Result<Self, JournalError> {
-        let cluster = journal.cluster_id().await?;
+    async fn read_after(
+        journal: &dyn Journal,
+        names: &TopicNames,
+        cluster: &str,
+        before: &[Self],
+    ) -> Result<Self, JournalError> {
+        let generation = before.last().map_or(GENERATION, |log| log.generation + 1);
         let mut lanes = Vec::with_capacity(Lane::ALL.len());
         for lane in Lane::ALL {
-            let name = names.delivery(lane);
+            let name = names.delivery_of(lane, generation);
             let unknown = || JournalError::Unknown { what: format!("topic {name}") };
             lanes.push(journal.topic(&name).await?.ok_or_else(unknown)?);
         }
@@ -147,14 +182,15 @@ impl DeliveryLog {
             return Err(JournalError::Refused { detail });
         }
         let ids = [lanes[0].id.clone(), lanes[1].id.clone(), lanes[2].id.clone()];
-        Ok(Self { hash: log_hash(&cluster, &ids), generation: GENERATION, partitions, ids })
+        let hash = log_hash(cluster, before.iter().flat_map(|log| &log.ids).chain(&ids));
+        Ok(Self { hash, generation, partitions, ids })
     }
 }
 
 /// The low 32 bits of XXH3 over the cluster's id and the topics' ids, each with its length before it.
-fn log_hash(cluster: &str, ids: &[TopicId; 3]) -> LogHash {
+fn log_hash<'a>(cluster: &'a str, ids: impl IntoIterator<Item = &'a TopicId>) -> LogHash {
     let mut hash = Xxh3::new();
-    for text in [cluster, &ids[0].0, &ids[1].0, &ids[2].0] {
+    for text in std::iter::once(cluster).chain(ids.into_iter().map(|id| id.0.as_str())) {
         hash.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
         hash.update(text.as_bytes());
     }

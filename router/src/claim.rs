@@ -2,10 +2,12 @@
 //!
 //! In: newly assigned partitions. Out: for each that is still ours an [`Opened`] ownership. All of them share one claim record in
 //! each delivery partition. The steps are in the order of the specification, and that order is load-bearing. A claim that fails
-//! half way is begun anew, with higher epochs; what it has written by then harms nobody.
+//! half way is begun anew, with higher epochs; what it has written by then harms nobody. An epoch that begins when there is a newer
+//! generation of the delivery topics is one of that generation: the commit that opens it says so by its lows.
 
 mod base;
 mod announce;
+mod moving;
 mod read_back;
 mod upkeep;
 
@@ -55,14 +57,18 @@ impl ClaimWorld {
     /// # Errors
     /// [`ClaimError`] says whether to claim again, to do so with another appender, or to stop.
     pub(crate) async fn claim(self, partitions: Vec<Owned>) -> Result<Vec<Opened>, ClaimError> {
+        self.check_generations().await?;
         let claimed = self.commit_epochs(partitions).await?;
         if claimed.is_empty() {
             return Ok(Vec::new());
         }
         let places = self.announce(&claimed).await?;
+        // A claim of an earlier generation stands before every move to a newer one.
+        self.check_generations().await?;
         // After the own claims, so that every claim that may stand below them is known (EndsFirst).
         let index = self.load_index().await?;
         let mut read_back = self.read_back(&claimed, &places, &index).await?;
+        self.say_moved(&claimed).await?;
         self.drop_obsolete(&claimed, &index).await;
         let mut planned = BTreeMap::new();
         let mut opened = Vec::with_capacity(claimed.len());
@@ -134,8 +140,7 @@ impl ClaimWorld {
     }
 
     async fn load_index(&self) -> Result<ClaimIndex, ClaimError> {
-        let world = &self.world;
-        Ok(ClaimIndex::load(&*self.journal, &world.names, world.partitions_per_lane).await?)
+        Ok(ClaimIndex::load(&*self.journal, &self.world.names).await?)
     }
 }
 

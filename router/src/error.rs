@@ -1,5 +1,6 @@
 //! Why a router ends, and why a claim does not go through.
 
+use journal::topics::Generations;
 use journal::{AppendError, CommitError, JournalError, ReadError};
 use schemas::partition::TopicPartition;
 
@@ -57,6 +58,9 @@ pub(crate) enum ClaimError {
     /// The appender appends no more; make a new one, and claim everything anew.
     #[error("the appender has ended: {0}")]
     AppenderEnded(String),
+    /// There is a newer generation of the delivery topics; claim everything anew, in it.
+    #[error("the delivery topics have {} partitions a lane now", .0.partitions())]
+    Grown(Generations),
     /// No claim will ever go through until somebody acts.
     #[error(transparent)]
     Stop(#[from] RouterError),

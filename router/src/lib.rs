@@ -32,7 +32,7 @@ mod metadata;
 use std::sync::Arc;
 use std::time::Duration;
 
-use journal::topics::DeliveryLog;
+use journal::topics::Generations;
 use journal::{Journal, Registry, TopicNames};
 use policy::Catalogues;
 use schemas::readiness::Readiness;
@@ -112,23 +112,26 @@ impl Router {
 
     async fn world(&self) -> Result<World, RouterError> {
         let RouterDeps { catalogues, names, .. } = &self.deps;
-        let log = self.delivery_log().await?;
+        let generations = self.generations().await?;
         Ok(World {
             config: self.config.clone(),
             dlq: names.dlq().into(),
             claims: names.claims().into(),
-            names: names.clone(),
+            names: generations.names(names),
             frames: self.frames().await?,
             catalogues: catalogues.clone(),
-            partitions_per_lane: log.partitions,
+            partitions_per_lane: generations.partitions(),
+            generation: generations.newest(),
+            routed: generations.routed(),
+            sizes: generations.sizes(),
             identities: IdentityKey::random(),
         })
     }
 
-    async fn delivery_log(&self) -> Result<DeliveryLog, RouterError> {
+    async fn generations(&self) -> Result<Generations, RouterError> {
         loop {
-            match DeliveryLog::read(&*self.deps.journal, &self.deps.names).await {
-                Ok(log) => return Ok(log),
+            match Generations::read(&*self.deps.journal, &self.deps.names).await {
+                Ok(generations) => return Ok(generations),
                 Err(error) if error.retry() => self.status.trouble(&error.to_string()),
                 Err(error) => return Err(error.into()),
             }

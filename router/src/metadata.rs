@@ -2,7 +2,7 @@
 //!
 //! Layout: the digit of the format's version (`1`), then base64url without padding of: the catalogue version (8 bytes, big
 //! endian), then varints (LEB128): epoch, attempts, the number of lows, the lows in the order of
-//! [`schemas::partition::DeliveryPartition::index`]. At most 4,096 bytes: 60 lows take at most 830.
+//! [`schemas::partition::DeliveryPartition::index`]. At most 4,096 bytes: 180 lows take at most 2,490.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -68,7 +68,7 @@ impl Metadata {
         let epoch = read_varint(&mut rest)?;
         let attempts = u32::try_from(read_varint(&mut rest)?).ok()?;
         let count = usize::try_from(read_varint(&mut rest)?).ok()?;
-        if count > schemas::limits::DELIVERY_PARTITIONS {
+        if count > schemas::limits::DELIVERY_PARTITIONS_ALL {
             return None;
         }
         let lows = (0..count).map(|_| read_varint(&mut rest)).collect::<Option<Vec<u64>>>()?;
@@ -114,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn metadata_survives_its_text(epoch: u64, catalogue: u64, attempts: u32, lows in prop::collection::vec(any::<u64>(), 0..=60)) {
+        fn metadata_survives_its_text(epoch: u64, catalogue: u64, attempts: u32, lows in prop::collection::vec(any::<u64>(), 0..=180)) {
             let metadata = Metadata { epoch, catalogue: CatalogueVersion(catalogue), attempts, lows };
             let text = metadata.to_text();
             prop_assert!(text.len() <= 4_096);

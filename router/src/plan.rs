@@ -1,6 +1,8 @@
 //! The plan of a record: what becomes of it. A pure function of the record and the catalogue; nothing else may enter, because a
 //! new owner must come to the same plan (design 3.2).
 
+use std::ops::Range;
+
 use apache_avro::types::Value;
 use journal::Record;
 use policy::{RouteError, Routing, TypePolicy};
@@ -38,7 +40,7 @@ impl Plan {
         headed: &Headed,
         value: &Value,
         policy: &TypePolicy,
-        partitions_per_lane: u32,
+        routed: &Range<u32>,
     ) -> Self {
         let attributes = &headed.attributes;
         let time = attributes.time.unwrap_or(record.append_time);
@@ -49,7 +51,7 @@ impl Plan {
                     limit = limits::DELIVERY_BYTES
                 )))
             }
-            Ok(routing) => Self::Deliver(vec![planned(record, headed, routing, partitions_per_lane)]),
+            Ok(routing) => Self::Deliver(vec![planned(record, headed, routing, routed)]),
             Err(error @ RouteError::Rule { .. }) => Self::Dead(Reason::Forbidden.because(error.to_string())),
             Err(error @ RouteError::TooLarge { .. }) => Self::Dead(Reason::TooLarge.because(error.to_string())),
         }
@@ -63,9 +65,9 @@ fn bytes_of(routing: &Routing) -> usize {
     views + labels(&routing.required_labels)
 }
 
-fn planned(record: &Record, headed: &Headed, routing: Routing, partitions_per_lane: u32) -> Planned {
+fn planned(record: &Record, headed: &Headed, routing: Routing, routed: &Range<u32>) -> Planned {
     let event = &headed.attributes;
-    let partition = partition_of_key(headed.key.as_bytes(), partitions_per_lane);
+    let partition = routed.start + partition_of_key(headed.key.as_bytes(), routed.end - routed.start);
     let origin = Origin { partition: record.partition.clone(), offset: record.offset, index: 0 };
     let delivery = Delivery {
         id: event.id.clone(),

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use journal::topics::Generations;
 use journal::{
     CommitError, Committer, GroupEvent, GroupMember, Journal, JournalError, LetGo, LookupError, Owned, Registry,
     Watermarks,
@@ -37,8 +38,8 @@ pub(crate) use status::Status;
 
 /// An ownership without news commits at least so often, so that the next owner need not read back far.
 pub(crate) const LOWS_AGE_MAX: Duration = Duration::from_secs(300);
-/// How often the ends of the lanes are read, for the lows of what is idle.
-const ENDS_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the ends of the lanes are read, for the lows of what is idle, and which generations of them there are.
+const ENDS_INTERVAL: Duration = Duration::from_secs(20);
 /// After a claim that did not go through, or an appender that ended; doubled each time.
 const CLAIM_PAUSE: Duration = Duration::from_millis(100);
 /// At most so long between two claims.
@@ -68,6 +69,8 @@ struct Leaving {
 }
 
 type Answer = (SchemaRef, Result<Arc<AvroSchema>, LookupError>);
+/// Which generations there are, and the ends of those that were known.
+type Ends = Result<(Generations, Vec<Watermarks>), JournalError>;
 type ClaimEnd = (Vec<Owned>, Result<Vec<Opened>, ClaimError>);
 
 /// See the module.
@@ -89,7 +92,7 @@ pub(crate) struct Session {
     claim_failures: u32,
     commits: FuturesUnordered<BoxFuture<'static, (Incarnation, Result<(), CommitError>)>>,
     questions: FuturesUnordered<BoxFuture<'static, Answer>>,
-    ends: FuturesUnordered<BoxFuture<'static, Result<Vec<Watermarks>, JournalError>>>,
+    ends: FuturesUnordered<BoxFuture<'static, Ends>>,
     ends_at: Instant,
     /// The appender had no room.
     full_until: Option<Instant>,
@@ -207,14 +210,16 @@ impl Session {
         self.full_until = None;
         match ended {
             Ok(()) => self.status.answers(),
-            Err(detail) => self.begin_anew(&detail),
+            Err(detail) => {
+                tracing::error!(detail, "the appender has ended; everything is claimed anew");
+                self.begin_anew(&detail);
+            }
         }
     }
 
-    /// The appender has ended: a new one, and new epochs for everything (design 3.3). What is in flight may still land; it is
+    /// A new appender, and new epochs for everything (design 3.3). What is in flight may still land; it is
     /// below the new claims' floors, or is read back.
     fn begin_anew(&mut self, detail: &str) {
-        tracing::error!(detail, "the appender has ended; everything is claimed anew");
         self.status.trouble(detail);
         self.ownerships.clear();
         self.leaving.clear();
@@ -235,11 +240,27 @@ impl Session {
         self.claim(all, pause);
     }
 
-    fn saw_ends(&mut self, marks: Result<Vec<Watermarks>, JournalError>) {
-        match marks {
-            Ok(marks) => marks.iter().enumerate().for_each(|(lane, marks)| self.deliver.saw_end(lane, marks.high)),
+    fn saw_ends(&mut self, ends: Ends) {
+        match ends {
+            Ok((generations, marks)) => {
+                self.saw_generations(&generations);
+                if marks.len() == self.world.lanes().count() {
+                    marks.iter().enumerate().for_each(|(lane, marks)| self.deliver.saw_end(lane, marks.high));
+                }
+            }
             Err(error) => self.status.trouble(&error.to_string()),
         }
+    }
+
+    /// In a newer generation of the delivery topics everything goes on, with new epochs.
+    fn saw_generations(&mut self, generations: &Generations) {
+        if generations.partitions() <= self.world.partitions_per_lane {
+            return; // one that is not there now is no reason to go back
+        }
+        let (generation, partitions) = (generations.newest(), generations.partitions());
+        tracing::info!(generation, partitions, "a newer generation of the delivery topics; everything is claimed anew");
+        self.world = Arc::new(self.world.grown(generations));
+        self.begin_anew("a newer generation of the delivery topics");
     }
 
     fn event(&mut self, event: GroupEvent) {

@@ -1,11 +1,14 @@
 //! What every ownership of a process shares, and none changes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use journal::topics::Generations;
 use journal::{NewRecord, TopicNames};
 use policy::Catalogues;
 use schemas::control::{CONTROL_HEADER, Control};
+use schemas::lane::Lane;
 use schemas::partition::DeliveryPartition;
 
 use crate::config::RouterConfig;
@@ -13,7 +16,7 @@ use crate::dedupe::IdentityKey;
 use crate::frames::Frames;
 
 /// The fixed surroundings of all ownerships.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct World {
     /// Bounds.
     pub config: RouterConfig,
@@ -27,8 +30,14 @@ pub(crate) struct World {
     pub frames: Frames,
     /// The catalogues that this process was started with.
     pub catalogues: Arc<Catalogues>,
-    /// N.
+    /// Partitions of each lane, over all generations.
     pub partitions_per_lane: u32,
+    /// The newest generation of the delivery topics, and the numbers of its partitions: only these take deliveries.
+    pub generation: u32,
+    /// See `generation`.
+    pub routed: Range<u32>,
+    /// How many partitions each lane had with each generation.
+    pub sizes: Vec<u32>,
     /// The secret of the identities.
     pub identities: IdentityKey,
 }
@@ -39,11 +48,39 @@ impl World {
         DeliveryPartition::all(self.partitions_per_lane)
     }
 
+    /// The lane of the delivery partition of this index.
+    pub(crate) fn lane(&self, index: usize) -> Option<Lane> {
+        Lane::ALL.get(index / usize::try_from(self.partitions_per_lane).ok()?).copied()
+    }
+
+    /// Whether a list over all delivery partitions may be of this length: it was made when there were fewer generations.
+    pub(crate) fn was_size(&self, length: usize) -> bool {
+        self.sizes.iter().any(|size| DeliveryPartition::all(*size).count() == length)
+    }
+
+    /// Delivery partitions of earlier generations, in the order of their index among these.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = DeliveryPartition> + use<> {
+        DeliveryPartition::all(self.routed.start)
+    }
+
+    /// The same world over these generations.
+    pub(crate) fn grown(&self, generations: &Generations) -> Self {
+        Self {
+            names: generations.names(&self.names),
+            partitions_per_lane: generations.partitions(),
+            generation: generations.newest(),
+            routed: generations.routed(),
+            sizes: generations.sizes(),
+            ..self.clone()
+        }
+    }
+
     /// A control record for a delivery partition.
     pub(crate) fn control_record(&self, partition: DeliveryPartition, control: &Control) -> NewRecord {
+        let place = self.names.delivery_partition(partition);
         NewRecord {
-            topic: self.names.delivery(partition.lane),
-            partition: Some(partition.partition),
+            topic: place.topic,
+            partition: Some(place.partition),
             key: None,
             value: Some(self.frames.control(control)),
             headers: vec![(CONTROL_HEADER.to_owned(), Some(Bytes::from_static(control.header().as_bytes())))],

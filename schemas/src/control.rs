@@ -21,7 +21,7 @@ pub enum Control {
     Claim(Claim),
     /// The source was cut (retention, recreation) while no router read it: these offsets are gone.
     Lost(Lost),
-    /// This delivery partition ends here; the next generation goes on.
+    /// For some source partitions this delivery partition ends here; the next generation goes on.
     Moved(Moved),
 }
 
@@ -45,12 +45,17 @@ pub struct Lost {
     pub epoch: u64,
 }
 
-/// The next generation of the delivery topics.
+/// Source partitions whose events go on in the next generation of the delivery topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
     /// Its number.
     pub generation: u32,
+    /// Source partitions, each with the epoch of the router that says so. Nothing of them counts behind this record.
+    pub epochs: Vec<(TopicPartition, u64)>,
 }
+
+/// The epoch under which a source partition stands in `claims`, and in the floors, once it has moved: above every other.
+pub const MOVED_EPOCH: u64 = i64::MAX.cast_unsigned();
 
 /// A record of the topic `claims`: key (source partition, epoch), value an intent or the claims' offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,15 +110,15 @@ impl Control {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = begin();
         match self {
-            Self::Claim(claim) => put_items(&claim.epochs, &mut out, |(partition, epoch), out| {
-                put_partition(partition, out);
-                put_offset(*epoch, out);
-            }),
+            Self::Claim(claim) => put_epochs(&claim.epochs, &mut out),
             Self::Lost(lost) => {
                 put_partition(&lost.partition, &mut out);
                 [lost.from, lost.to, lost.epoch].into_iter().for_each(|number| put_offset(number, &mut out));
             }
-            Self::Moved(moved) => put_long(moved.generation.into(), &mut out),
+            Self::Moved(moved) => {
+                put_long(moved.generation.into(), &mut out);
+                put_epochs(&moved.epochs, &mut out);
+            }
         }
         out
     }
@@ -235,14 +240,25 @@ fn read_offsets(reader: &mut WireReader<'_>) -> Result<Vec<u64>, WireError> {
     Ok(offsets)
 }
 
-fn read_claim(reader: &mut WireReader<'_>) -> Result<Claim, ControlError> {
-    check_version(reader)?;
+fn put_epochs(epochs: &[(TopicPartition, u64)], out: &mut Vec<u8>) {
+    put_items(epochs, out, |(partition, epoch), out| {
+        put_partition(partition, out);
+        put_offset(*epoch, out);
+    });
+}
+
+fn read_epochs(reader: &mut WireReader<'_>) -> Result<Vec<(TopicPartition, u64)>, WireError> {
     let mut epochs = Vec::new();
     reader.items(|reader| {
         epochs.push((read_partition(reader)?, reader.offset()?));
         Ok::<(), WireError>(())
     })?;
-    Ok(Claim { epochs })
+    Ok(epochs)
+}
+
+fn read_claim(reader: &mut WireReader<'_>) -> Result<Claim, ControlError> {
+    check_version(reader)?;
+    Ok(Claim { epochs: read_epochs(reader)? })
 }
 
 fn read_lost(reader: &mut WireReader<'_>) -> Result<Lost, ControlError> {
@@ -257,7 +273,7 @@ fn read_lost(reader: &mut WireReader<'_>) -> Result<Lost, ControlError> {
 
 fn read_moved(reader: &mut WireReader<'_>) -> Result<Moved, ControlError> {
     check_version(reader)?;
-    Ok(Moved { generation: reader.index()? })
+    Ok(Moved { generation: reader.index()?, epochs: read_epochs(reader)? })
 }
 
 #[cfg(test)]

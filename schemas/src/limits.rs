@@ -32,5 +32,9 @@ pub const SCHEMA_DEFAULT_OBJECTS: usize = 16;
 pub const DECIMAL_DIGITS: usize = 38;
 /// Mismatches that are listed of one payload; further ones are not looked at.
 pub const MISMATCHES: usize = 32;
-/// Delivery partitions over all lanes: lanes × N.
+/// Delivery partitions over all lanes of one generation: lanes × N.
 pub const DELIVERY_PARTITIONS: usize = 60;
+/// Delivery partitions over all lanes and generations; a generation beyond them is not made.
+pub const DELIVERY_PARTITIONS_ALL: usize = 180;
+/// The same of one lane.
+pub const LANE_PARTITIONS_ALL: u32 = 60;

@@ -48,6 +48,13 @@ impl DeliveryPartition {
             + usize::try_from(self.partition).unwrap_or(usize::MAX)
     }
 
+    /// Its entry in a list over all delivery partitions that there were when the list was made; none where there were fewer.
+    #[must_use]
+    pub fn of<T>(self, list: &[T]) -> Option<&T> {
+        let partitions_per_lane = u32::try_from(list.len() / Lane::ALL.len()).unwrap_or(u32::MAX);
+        if self.partition < partitions_per_lane { list.get(self.index(partitions_per_lane)) } else { None }
+    }
+
     /// All delivery partitions, in the order of [`DeliveryPartition::index`].
     pub fn all(partitions_per_lane: u32) -> impl Iterator<Item = Self> {
         Lane::ALL

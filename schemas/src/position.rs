@@ -132,7 +132,7 @@ fn parse_entries(reader: &mut WireReader<'_>) -> Option<Vec<(DeliveryPartition, 
     while !reader.is_empty() {
         let entry = parse_entry(reader)?;
         let ascends = next.last().is_none_or(|(last, _)| *last < entry.0);
-        if !ascends || next.len() == limits::DELIVERY_PARTITIONS {
+        if !ascends || next.len() == limits::DELIVERY_PARTITIONS_ALL {
             return None;
         }
         next.push(entry);

@@ -62,6 +62,11 @@ fn retention_that_cuts_the_lanes() {
 }
 
 #[test]
+fn delivery_topics_that_grow() {
+    holds(Scenario::Growth);
+}
+
+#[test]
 fn one_seed_twice_gives_the_same_log() {
     for scenario in Scenario::ALL {
         let (first, second) = (simulate(scenario, 7), simulate(scenario, 7));

@@ -1,4 +1,5 @@
-//! `tidegate topics apply|check` on Kafka: what is missing or differs is said, and then mended; a number of partitions is never changed.
+//! `tidegate topics apply|check` on Kafka: what is missing or differs is said, and then mended; another number of partitions is a generation
+//! more.
 
 use std::process::Output;
 use std::time::Duration;
@@ -28,7 +29,7 @@ impl Topics {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_or_differs_is_said_and_mended_but_for_partitions() {
+async fn what_is_missing_or_differs_is_said_and_mended() {
     let Some(services) = Services::find("topics") else { return };
     let topics = Topics { deployment: Deployment::on(&services), services };
     let all_well = vec![format!("{TOPICS} topics are as they should be")];
@@ -46,9 +47,13 @@ async fn what_is_missing_or_differs_is_said_and_mended_but_for_partitions() {
     assert!(topics.run("apply", &shorter).await.0);
     assert_eq!(topics.run("check", &shorter).await, (true, all_well));
 
-    let fewer = [&shorter[..], &["--partitions", "6"]].concat();
-    let (good, said) = topics.run("apply", &fewer).await;
-    assert!(!good || said.iter().any(|line| line.contains("12 partitions, not 6")), "{said:?}");
-    let (good, said) = topics.run("check", &fewer).await;
-    assert!(!good && said.iter().all(|line| line.contains("12 partitions, not 6")), "{said:?}");
+    let more = [&shorter[..], &["--partitions", "20"]].concat();
+    let (good, said) = topics.run("check", &more).await;
+    assert!(!good && said.iter().all(|line| line.contains("12 partitions, not 20")), "{said:?}");
+    let (good, grown) = topics.run("apply", &more).await;
+    assert!(good && grown[0].starts_with("grown: generation 2 has 20 partitions a lane, after 12"), "{grown:?}");
+    let (good, stands) = topics.run("check", &more).await;
+    assert!(good && stands[..] == grown[1..], "{stands:?}");
+    assert_eq!(stands[0], format!("{} topics are as they should be", TOPICS + 3));
+    assert!(stands[1].starts_with("generation 2 takes deliveries: 20 partitions a lane; before it 12"), "{stands:?}");
 }

@@ -18,7 +18,7 @@ const RETRY_MOST: Duration = Duration::from_secs(5);
 /// What a log that belongs to others may be changed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topics {
-    /// Make what is missing, and set what differs: the embedded log is ours alone.
+    /// Make what is missing, and set what differs: the embedded log is ours alone. It does not grow.
     Apply,
     /// Make what is missing, and say what differs: `tidegate topics apply` changes it.
     Check,
@@ -41,7 +41,7 @@ impl BringUp {
     /// Ends when the topics stand, or at `shutdown`.
     ///
     /// # Errors
-    /// What no later try would mend: a lane with another number of partitions, or no right to make a topic.
+    /// What no later try would mend: lanes with different numbers of partitions, or no right to make a topic.
     pub(crate) async fn run(
         &self,
         plan: &TopicPlan,
@@ -80,26 +80,22 @@ impl BringUp {
 }
 
 async fn stand(plan: &TopicPlan, journal: &dyn Journal, topics: Topics) -> Result<(), JournalError> {
-    match topics {
-        Topics::Apply => plan.apply(journal).await.map(|_changed| ()),
-        Topics::Check => make_missing(plan, journal).await,
-    }
-}
-
-async fn make_missing(plan: &TopicPlan, journal: &dyn Journal) -> Result<(), JournalError> {
-    for difference in plan.check(journal).await? {
-        match &difference.mismatch {
-            Mismatch::Missing => {
-                let spec = plan.specs().find(|spec| spec.name == difference.topic);
-                if let Some(spec) = spec {
-                    journal.create_topic(spec).await?;
-                    tracing::info!(topic = spec.name, partitions = spec.partitions, "a topic is made");
-                }
-            }
-            Mismatch::Partitions { .. } => return Err(JournalError::Refused { detail: difference.to_string() }),
-            Mismatch::Config { .. } => {
+    let differed = match topics {
+        Topics::Apply => plan.mend(journal).await?,
+        Topics::Check => plan.make_missing(journal).await?,
+    };
+    for difference in differed {
+        match (&difference.mismatch, topics) {
+            (Mismatch::Missing, _) => tracing::info!(topic = difference.topic, "a topic is made"),
+            (Mismatch::Config { .. }, Topics::Apply) => tracing::info!(%difference, "a topic's configuration is set"),
+            (Mismatch::Config { .. }, Topics::Check) => {
                 tracing::warn!(%difference, "a topic is configured otherwise; `tidegate topics apply` sets it");
             }
+            (Mismatch::Generation { .. }, _) => {
+                tracing::warn!(%difference, "the partitions that stand are used, and not the number in the config");
+            }
+            // Refused above.
+            (Mismatch::Partitions { .. }, _) => {}
         }
     }
     Ok(())

@@ -38,7 +38,7 @@ pub(crate) struct Config {
     pub(crate) catalogue: Vec<String>,
     /// Stands before every topic and group.
     pub(crate) prefix: String,
-    /// Partitions of each delivery lane, when they are made.
+    /// Partitions of each delivery lane, when they are made; `tidegate topics apply` grows them to another number.
     pub(crate) partitions: u32,
     /// Partitions of a source topic, when it is made.
     pub(crate) source_partitions: u32,

@@ -45,13 +45,13 @@ impl Shard {
             return;
         }
         let session = cohort.session.clone();
-        let places = rights.subscription.places(&cast.reader.tenant, session.windows.partitions_per_lane());
+        let places = rights.subscription.places(&cast.reader.tenant, &session.windows.topics().generations);
         self.owe(seat, &[]);
         self.leave_list(seat);
         let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
         let Some(apart) = &mut member.apart else { return };
         apart.feed.narrow(&places);
-        member.held = session.interest.hold(places.into_keys());
+        member.held = session.windows.hold(places.into_keys());
         member.cohort = self.cohorts.join(cast, &session, apart.feed.cursor());
         self.stand_apart(seat);
         self.cohorts.leave(number);

@@ -236,6 +236,8 @@ impl Shard {
         if cohort.together.is_empty() {
             cohort.cursor.copy_from(apart.feed.cursor());
             cohort.moves += 1;
+        } else if !cohort.cursor.reads_all_of(apart.feed.cursor().position()) {
+            return; // one of the two has not yet left a generation that has ended: the next wake-up finds both beyond it
         } else if !cohort.cursor.stands_with(apart.feed.cursor()) {
             self.queue_cohort(number); // one of the two has seen more of the windows: both look again
             return;

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod cut;
+pub mod growth;
 pub mod sample;
 pub mod watched;
 pub mod wire;
@@ -26,7 +27,7 @@ use schemas::delivery::Delivery;
 use schemas::framing::frame;
 use schemas::id::Tenant;
 use schemas::lane::Lane;
-use schemas::partition::{DeliveryPartition, delivery_key, partition_of_key};
+use schemas::partition::{DeliveryPartition, TopicPartition, delivery_key, partition_of_key};
 use schemas::position::{Position, Presented};
 use schemas::time::Timestamp;
 use tempfile::TempDir;
@@ -117,13 +118,11 @@ impl World {
     }
 
     pub async fn append(&self, partition: DeliveryPartition, value: Bytes, headers: Headers) -> u64 {
-        let record = NewRecord {
-            topic: self.names.delivery(partition.lane),
-            partition: Some(partition.partition),
-            key: None,
-            value: Some(value),
-            headers,
-        };
+        let TopicPartition { topic, partition } = self.names.delivery_partition(partition);
+        self.write(NewRecord { topic, partition: Some(partition), key: None, value: Some(value), headers }).await
+    }
+
+    pub async fn write(&self, record: NewRecord) -> u64 {
         self.appender.append(record).unwrap().await.unwrap().offset
     }
 

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use schemas::control::{CONTROL_HEADER, Claim, Control};
+use schemas::control::{CONTROL_HEADER, Claim, Control, MOVED_EPOCH, Moved};
 use schemas::delivery::Delivery;
 use schemas::partition::TopicPartition;
 
@@ -58,10 +58,22 @@ impl Floors {
         }
     }
 
-    /// The highest epoch of a source partition that was claimed so far; 0 where none was.
+    /// The highest epoch of a source partition that was claimed so far; 0 where none was, [`MOVED_EPOCH`] where it has moved.
     #[must_use]
     pub fn floor(&self, partition: &TopicPartition) -> u64 {
         self.epochs.get(partition).copied().unwrap_or(0)
+    }
+
+    /// The source partitions that have moved to a later generation: nothing of them counts here from now on.
+    pub fn moved(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.epochs.iter().filter(|(_, epoch)| **epoch == MOVED_EPOCH).map(|(partition, _)| partition)
+    }
+
+    /// Whether some have moved, and all that were ever claimed here: then nothing counts here from now on. A claim of an earlier
+    /// generation stands before every move.
+    #[must_use]
+    pub fn all_moved(&self) -> bool {
+        !self.epochs.is_empty() && self.epochs.values().all(|epoch| *epoch == MOVED_EPOCH)
     }
 
     /// Takes claims only, and judges nothing else: for looking a claim up in a range.
@@ -95,9 +107,18 @@ impl Floors {
         let counts = match &control {
             Control::Claim(claim) => self.open(claim),
             Control::Lost(lost) => self.keeps(&lost.partition, lost.epoch),
-            Control::Moved(_) => true,
+            Control::Moved(moved) => self.end(moved),
         };
         if counts { Judged::Control(control) } else { Judged::Dropped }
+    }
+
+    /// What has moved counts here no more, whatever its epoch.
+    fn end(&mut self, moved: &Moved) -> bool {
+        let mut ends = false;
+        for (partition, epoch) in &moved.epochs {
+            ends |= self.keeps(partition, *epoch) && self.raise(partition, MOVED_EPOCH);
+        }
+        ends
     }
 
     /// The highest claim counts, never the last one: an overtaken router's claim may land late.
@@ -118,7 +139,7 @@ fn body(record: &Record) -> Option<Bytes> {
 pub(super) mod tests {
     use bytes::Bytes;
     use schemas::channel::Channel;
-    use schemas::control::{CONTROL_HEADER, Claim, Control, Lost};
+    use schemas::control::{CONTROL_HEADER, Claim, Control, Lost, MOVED_EPOCH, Moved};
     use schemas::delivery::{Delivery, Origin, View};
     use schemas::framing::frame;
     use schemas::id::{EventId, EventType, Source, Tenant};
@@ -216,6 +237,20 @@ pub(super) mod tests {
         let lost = |epoch| control(&Control::Lost(Lost { partition: source(0), from: 0, to: 9, epoch }));
         assert_eq!(floors.judge(&lost(1)), Judged::Dropped);
         assert!(matches!(floors.judge(&lost(2)), Judged::Control(Control::Lost(_))));
+    }
+
+    #[test]
+    fn behind_its_move_nothing_of_a_source_counts_and_only_the_owner_says_it() {
+        let mut floors = Floors::default();
+        floors.judge(&claim(0, 2));
+        let moved = |epoch| control(&Control::Moved(Moved { generation: 2, epochs: vec![(source(0), epoch)] }));
+        assert_eq!(floors.judge(&moved(1)), Judged::Dropped);
+        assert!(kept(&mut floors, &delivery(0, 2)));
+        assert!(matches!(floors.judge(&moved(2)), Judged::Control(Control::Moved(_))));
+        assert_eq!(floors.floor(&source(0)), MOVED_EPOCH);
+        assert!(!kept(&mut floors, &delivery(0, 2)) && !kept(&mut floors, &delivery(0, 9)));
+        assert_eq!((floors.judge(&claim(0, 9)), floors.judge(&moved(9))), (Judged::Dropped, Judged::Dropped));
+        assert!(kept(&mut floors, &delivery(1, 1)), "another source partition has not moved");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
-use schemas::control::{ClaimEntry, ClaimPlaces};
+use schemas::control::{ClaimEntry, ClaimPlaces, MOVED_EPOCH};
 use schemas::partition::{DeliveryPartition, TopicPartition};
 
 use super::floors::{Floors, PREFIX_BYTES};
@@ -26,7 +26,6 @@ const EMPTY_PAGES_MAX: usize = 10;
 #[derive(Debug, Clone)]
 pub struct ClaimIndex {
     names: TopicNames,
-    partitions_per_lane: u32,
     epochs: HashMap<TopicPartition, BTreeMap<u64, ClaimPlaces>>,
     catalogues: HashMap<u64, Bytes>,
 }
@@ -36,9 +35,8 @@ impl ClaimIndex {
     ///
     /// # Errors
     /// The log does not answer, or has no such topic.
-    pub async fn load(journal: &dyn Journal, names: &TopicNames, partitions_per_lane: u32) -> Result<Self, ReadError> {
-        let mut index =
-            Self { names: names.clone(), partitions_per_lane, epochs: HashMap::new(), catalogues: HashMap::new() };
+    pub async fn load(journal: &dyn Journal, names: &TopicNames) -> Result<Self, ReadError> {
+        let mut index = Self { names: names.clone(), epochs: HashMap::new(), catalogues: HashMap::new() };
         let topic = TopicPartition::new(names.claims(), 0);
         let end = journal.watermarks(&topic).await?.high;
         scan(journal, &topic, 0, end, |record| index.take(record)).await?;
@@ -57,9 +55,8 @@ impl ClaimIndex {
         partition: DeliveryPartition,
         offset: u64,
     ) -> Result<Floors, ReadError> {
-        let at = partition.index(self.partitions_per_lane);
-        let mut floors = self.written_before(at, offset);
-        if let Some(from) = self.first_open_intent(&floors, at, offset) {
+        let mut floors = self.written_before(partition, offset);
+        if let Some(from) = self.first_open_intent(&floors, partition, offset) {
             let log = self.names.delivery_partition(partition);
             scan(journal, &log, from, offset, |record| floors.look_for_claims(record)).await?;
         }
@@ -69,7 +66,7 @@ impl ClaimIndex {
     /// The highest epoch of a source partition, intents included; none where nobody ever claimed it.
     #[must_use]
     pub fn highest_epoch(&self, partition: &TopicPartition) -> Option<u64> {
-        self.epochs.get(partition)?.last_key_value().map(|(epoch, _)| *epoch)
+        self.epochs.get(partition)?.range(..MOVED_EPOCH).next_back().map(|(epoch, _)| *epoch)
     }
 
     /// The bundle of a catalogue version that some router planned with.
@@ -115,12 +112,12 @@ impl ClaimIndex {
         }
     }
 
-    fn written_before(&self, at: usize, offset: u64) -> Floors {
+    fn written_before(&self, at: DeliveryPartition, offset: u64) -> Floors {
         let mut floors = Floors::default();
         for (partition, epochs) in &self.epochs {
             for (epoch, places) in epochs {
                 match places {
-                    ClaimPlaces::Written(offsets) if offsets.get(at).is_some_and(|place| *place < offset) => {
+                    ClaimPlaces::Written(offsets) if at.of(offsets).is_some_and(|place| *place < offset) => {
                         floors.raise(partition, *epoch);
                     }
                     ClaimPlaces::Written(_) | ClaimPlaces::Intent(_) => {}
@@ -131,11 +128,11 @@ impl ClaimIndex {
     }
 
     /// The lowest end of the intents that could still raise a floor.
-    fn first_open_intent(&self, floors: &Floors, at: usize, offset: u64) -> Option<u64> {
+    fn first_open_intent(&self, floors: &Floors, at: DeliveryPartition, offset: u64) -> Option<u64> {
         let open = self.epochs.iter().flat_map(|(partition, epochs)| {
             let floor = floors.floor(partition);
             epochs.range(floor..).filter_map(move |(_, places)| match places {
-                ClaimPlaces::Intent(ends) => ends.get(at).copied(),
+                ClaimPlaces::Intent(ends) => at.of(ends).copied(),
                 ClaimPlaces::Written(_) => None,
             })
         });
@@ -247,7 +244,7 @@ mod tests {
         }
 
         async fn index(&self) -> ClaimIndex {
-            ClaimIndex::load(&*self.journal, &self.names, 1).await.unwrap()
+            ClaimIndex::load(&*self.journal, &self.names).await.unwrap()
         }
 
         async fn floor(&self, at: u64) -> u64 {

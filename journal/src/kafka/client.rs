@@ -53,6 +53,8 @@ impl KafkaConfig {
             .set("client.id", format!("{}-{purpose}", self.client_id))
             .set("reconnect.backoff.max.ms", RECONNECT_MS_MAX)
             .set("socket.keepalive.enable", "true")
+            // A producer's question after a topic would make it, with the broker's settings: a generation that nobody began.
+            .set("allow.auto.create.topics", "false")
             .set("log.connection.close", "false")
             .set_log_level(RDKafkaLogLevel::Warning);
         config

@@ -1,15 +1,17 @@
 //! What the topics of a deployment must be, how they differ from what they are, and making them so.
 //!
-//! Names, domains and settings come in, [`TopicSpec`]s and [`Difference`]s leave. A number of partitions is never changed:
-//! channels would move to other partitions, and their order with them.
+//! Names, domains and settings come in, [`TopicSpec`]s and [`Difference`]s leave. A topic's number of partitions is never changed:
+//! channels would move to other partitions, and their order with them. The delivery topics grow by a generation of new ones, and only
+//! where that is asked for.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use schemas::lane::Lane;
+use schemas::limits::LANE_PARTITIONS_ALL;
 
-use super::{RECORD_BYTES_MAX, TopicDescription, TopicNames, TopicSpec};
+use super::{GENERATION, RECORD_BYTES_MAX, TopicDescription, TopicNames, TopicSpec};
 use crate::Journal;
 use crate::error::JournalError;
 
@@ -31,7 +33,7 @@ const CLAIMS_PARTITIONS: u32 = 1;
 /// What a deployment may choose of its topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSettings {
-    /// Partitions of each delivery lane, at most 20 (three lanes, 60 in all).
+    /// Partitions of each delivery lane in the newest generation, at most 20 (three lanes, 60 in all).
     pub delivery_partitions: u32,
     /// Partitions of each `events.<domain>` that is made, and of `dlq`.
     pub source_partitions: u32,
@@ -62,15 +64,29 @@ impl Default for TopicSettings {
 /// The topics of a deployment.
 #[derive(Debug, Clone)]
 pub struct TopicPlan {
+    names: TopicNames,
     topics: Vec<Planned>,
 }
 
 #[derive(Debug, Clone)]
 struct Planned {
     spec: TopicSpec,
-    /// Whether another number of partitions is wrong; where it is not, other producers may have chosen their own.
-    fixed: bool,
+    partitions: Partitions,
 }
+
+/// Whether a topic may have another number of partitions than planned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Partitions {
+    /// It may: other producers may have chosen their own.
+    Free,
+    /// It may not.
+    Fixed,
+    /// It has those of its generation; the plan says how many the newest should have.
+    OfGeneration(Lane),
+}
+
+/// A topic that should be, beside what it is.
+type Compared = (Planned, Option<TopicDescription>);
 
 /// One way in which a topic is not what it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,11 +102,20 @@ pub struct Difference {
 pub enum Mismatch {
     /// It does not exist.
     Missing,
-    /// It has another number of partitions. Nothing but a new generation of topics changes that.
+    /// It has another number of partitions, and nothing changes that.
     Partitions {
         /// How many it must have.
         wanted: u32,
         /// How many it has.
+        found: u32,
+    },
+    /// The newest generation of the delivery topics has another number of partitions; a further one is needed.
+    Generation {
+        /// Its number.
+        generation: u32,
+        /// How many a lane it must have.
+        wanted: u32,
+        /// How many the newest has.
         found: u32,
     },
     /// A configuration entry has another value.
@@ -112,6 +137,10 @@ impl fmt::Display for Difference {
             Mismatch::Partitions { wanted, found } => {
                 write!(f, "{topic} has {found} partitions, not {wanted}; this cannot be changed in place")
             }
+            Mismatch::Generation { generation, wanted, found } => write!(
+                f,
+                "{topic} have {found} partitions, not {wanted}, in each lane; `tidegate topics apply` begins generation {generation}"
+            ),
             Mismatch::Config { entry, wanted, found } => write!(f, "{topic} has {entry}={found}, not {wanted}"),
         }
     }
@@ -121,24 +150,27 @@ impl TopicPlan {
     /// The topics for these domains: `events.<domain>` each, the delivery lanes, `dlq` and `claims`.
     #[must_use]
     pub fn new(names: &TopicNames, domains: &BTreeSet<String>, settings: &TopicSettings) -> Self {
-        let kept = |name: String, partitions, retention, fixed| Planned {
-            spec: spec(name, partitions, settings, retained(retention)),
-            fixed,
+        let kept = |name: String, number, retention, partitions| Planned {
+            spec: spec(name, number, settings, retained(retention)),
+            partitions,
         };
         let mut topics: Vec<Planned> = domains
             .iter()
-            .map(|domain| kept(names.events(domain), settings.source_partitions, settings.source_retention, false))
+            .map(|domain| {
+                kept(names.events(domain), settings.source_partitions, settings.source_retention, Partitions::Free)
+            })
             .collect();
         topics.extend(Lane::ALL.map(|lane| {
-            kept(names.delivery(lane).to_string(), settings.delivery_partitions, settings.delivery_retention, true)
+            let (number, retention) = (settings.delivery_partitions, settings.delivery_retention);
+            kept(names.delivery(lane).to_string(), number, retention, Partitions::OfGeneration(lane))
         }));
-        topics.push(kept(names.dlq(), settings.source_partitions, settings.dlq_retention, false));
+        topics.push(kept(names.dlq(), settings.source_partitions, settings.dlq_retention, Partitions::Free));
         let claims = spec(names.claims(), CLAIMS_PARTITIONS, settings, compacted());
-        topics.push(Planned { spec: claims, fixed: true });
-        Self { topics }
+        topics.push(Planned { spec: claims, partitions: Partitions::Fixed });
+        Self { names: names.clone(), topics }
     }
 
-    /// The topics to make, sources first.
+    /// The topics to make, sources first; the delivery topics of the first generation.
     pub fn specs(&self) -> impl Iterator<Item = &TopicSpec> {
         self.topics.iter().map(|planned| &planned.spec)
     }
@@ -148,36 +180,149 @@ impl TopicPlan {
     /// # Errors
     /// The log does not answer.
     pub async fn check(&self, journal: &dyn Journal) -> Result<Vec<Difference>, JournalError> {
-        let mut differences = Vec::new();
-        for planned in &self.topics {
-            differences.extend(planned.compare(journal.topic(&planned.spec.name).await?.as_ref()));
+        Ok(self.differences(&self.compare(journal).await?))
+    }
+
+    /// Makes the missing topics, and nothing else; returns how they differed.
+    ///
+    /// # Errors
+    /// `Refused` where a topic has a number of partitions that nothing changes, before anything is made; or the log does not answer or
+    /// refuses.
+    pub async fn make_missing(&self, journal: &dyn Journal) -> Result<Vec<Difference>, JournalError> {
+        let compared = self.compare(journal).await?;
+        let differences = self.changeable(&compared)?;
+        for (planned, _) in compared.iter().filter(|(_, found)| found.is_none()) {
+            journal.create_topic(&planned.spec).await?;
         }
         Ok(differences)
     }
 
-    /// Makes the missing topics and sets what differs in the configuration of the others; returns what it has changed.
+    /// Makes the missing topics and sets what differs in the configuration of the others; returns how they differed. Begins no generation.
     ///
     /// # Errors
-    /// `Refused` where a number of partitions differs, before anything is changed; or the log does not answer or refuses.
-    pub async fn apply(&self, journal: &dyn Journal) -> Result<Vec<Difference>, JournalError> {
-        let differences = self.check(journal).await?;
-        let fixed = |difference: &&Difference| matches!(difference.mismatch, Mismatch::Partitions { .. });
-        if let Some(difference) = differences.iter().find(fixed) {
-            return Err(JournalError::Refused { detail: difference.to_string() });
-        }
-        for planned in &self.topics {
+    /// As [`TopicPlan::make_missing`].
+    pub async fn mend(&self, journal: &dyn Journal) -> Result<Vec<Difference>, JournalError> {
+        let compared = self.compare(journal).await?;
+        let differences = self.changeable(&compared)?;
+        for (planned, _) in &compared {
             planned.apply(journal, &differences).await?;
         }
         Ok(differences)
     }
+
+    /// As [`TopicPlan::mend`]; and where the newest generation of the delivery topics has another number of partitions, the next one begins.
+    ///
+    /// # Errors
+    /// As [`TopicPlan::mend`]; also `Refused` where there would be too many partitions over all generations.
+    pub async fn apply(&self, journal: &dyn Journal) -> Result<Vec<Difference>, JournalError> {
+        let differences = self.mend(journal).await?;
+        for difference in &differences {
+            if let Mismatch::Generation { generation, wanted, .. } = difference.mismatch {
+                self.begin(journal, generation, wanted).await?;
+            }
+        }
+        Ok(differences)
+    }
+
+    async fn begin(&self, journal: &dyn Journal, generation: u32, partitions: u32) -> Result<(), JournalError> {
+        let standing: u32 = self.generations(&self.compare(journal).await?).iter().sum();
+        if standing + partitions > LANE_PARTITIONS_ALL {
+            let detail = format!(
+                "a lane has {standing} delivery partitions over all generations; with {partitions} more it would have more than {LANE_PARTITIONS_ALL}"
+            );
+            return Err(JournalError::Refused { detail });
+        }
+        for planned in self.lanes(generation) {
+            journal.create_topic(&planned.spec).await?;
+        }
+        Ok(())
+    }
+
+    /// Every topic that should be: of each generation that there is all lanes, with as many partitions as those that are there.
+    async fn compare(&self, journal: &dyn Journal) -> Result<Vec<Compared>, JournalError> {
+        let mut all = Vec::new();
+        for planned in self.topics.iter().filter(|planned| planned.lane().is_none()) {
+            all.push((planned.clone(), journal.topic(&planned.spec.name).await?));
+        }
+        for generation in GENERATION.. {
+            let mut lanes: Vec<Compared> = Vec::new();
+            for planned in self.lanes(generation) {
+                let found = journal.topic(&planned.spec.name).await?;
+                lanes.push((planned, found));
+            }
+            let partitions = lanes.iter().find_map(|(_, found)| found.as_ref()).map(|found| found.partitions);
+            if generation > GENERATION && partitions.is_none() {
+                break;
+            }
+            if let Some(partitions) = partitions {
+                lanes.iter_mut().for_each(|(planned, _)| planned.spec.partitions = partitions);
+            }
+            all.extend(lanes);
+        }
+        Ok(all)
+    }
+
+    fn lanes(&self, generation: u32) -> impl Iterator<Item = Planned> {
+        self.topics.iter().filter_map(move |planned| {
+            let name = self.names.delivery_of(planned.lane()?, generation).to_string();
+            Some(Planned { spec: TopicSpec { name, ..planned.spec.clone() }, partitions: planned.partitions })
+        })
+    }
+
+    /// Partitions of a lane in each generation that has all lanes, oldest first.
+    fn generations(&self, compared: &[Compared]) -> Vec<u32> {
+        let lanes: Vec<_> = compared.iter().filter(|(planned, _)| planned.lane().is_some()).collect();
+        let complete = lanes.chunks(Lane::ALL.len()).take_while(|lanes| lanes.iter().all(|(_, found)| found.is_some()));
+        complete.filter_map(|lanes| lanes.first()).map(|(planned, _)| planned.spec.partitions).collect()
+    }
+
+    /// Partitions of a lane in each generation that takes or took deliveries, oldest first.
+    ///
+    /// # Errors
+    /// The log does not answer.
+    pub async fn standing(&self, journal: &dyn Journal) -> Result<Vec<u32>, JournalError> {
+        Ok(self.generations(&self.compare(journal).await?))
+    }
+
+    fn differences(&self, compared: &[Compared]) -> Vec<Difference> {
+        let of_topics = compared.iter().flat_map(|(planned, found)| planned.compare(found.as_ref()));
+        of_topics.chain(self.growth(compared)).collect()
+    }
+
+    /// A generation that is begun is completed before there is another.
+    fn growth(&self, compared: &[Compared]) -> Option<Difference> {
+        let wanted = self.topics.iter().find(|planned| planned.lane().is_some())?.spec.partitions;
+        let begun = compared.iter().any(|(planned, found)| planned.lane().is_some() && found.is_none());
+        let generations = self.generations(compared);
+        let found = *generations.last().filter(|found| **found != wanted && !begun)?;
+        let generation = GENERATION + u32::try_from(generations.len()).ok()?;
+        let topic = self.names.delivery_of_all();
+        Some(Difference { topic, mismatch: Mismatch::Generation { generation, wanted, found } })
+    }
+
+    fn changeable(&self, compared: &[Compared]) -> Result<Vec<Difference>, JournalError> {
+        let differences = self.differences(compared);
+        let fixed = |difference: &&Difference| matches!(difference.mismatch, Mismatch::Partitions { .. });
+        match differences.iter().find(fixed) {
+            Some(difference) => Err(JournalError::Refused { detail: difference.to_string() }),
+            None => Ok(differences),
+        }
+    }
 }
 
 impl Planned {
+    fn lane(&self) -> Option<Lane> {
+        match self.partitions {
+            Partitions::OfGeneration(lane) => Some(lane),
+            Partitions::Free | Partitions::Fixed => None,
+        }
+    }
+
     fn compare(&self, found: Option<&TopicDescription>) -> Vec<Difference> {
         let difference = |mismatch| Difference { topic: self.spec.name.clone(), mismatch };
         let Some(found) = found else { return vec![difference(Mismatch::Missing)] };
         let mut differences = Vec::new();
-        if self.fixed && found.partitions != self.spec.partitions {
+        if self.partitions != Partitions::Free && found.partitions != self.spec.partitions {
             let (wanted, found) = (self.spec.partitions, found.partitions);
             differences.push(difference(Mismatch::Partitions { wanted, found }));
         }
@@ -197,8 +342,8 @@ impl Planned {
             match &difference.mismatch {
                 Mismatch::Missing => return journal.create_topic(&self.spec).await,
                 Mismatch::Config { entry, wanted, .. } => entries.push((entry.clone(), wanted.clone())),
-                // Refused before anything is applied.
-                Mismatch::Partitions { .. } => {}
+                // The one was refused before anything is applied, the other is of no topic that there is.
+                Mismatch::Partitions { .. } | Mismatch::Generation { .. } => {}
             }
         }
         if entries.is_empty() { Ok(()) } else { journal.configure_topic(&self.spec.name, &entries).await }
@@ -238,72 +383,4 @@ fn compacted() -> Vec<(&'static str, String)> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-    use crate::topics::TopicId;
-
-    fn plan(settings: &TopicSettings) -> TopicPlan {
-        TopicPlan::new(&TopicNames::new("p-"), &BTreeSet::from(["wiki".to_owned(), "machine".to_owned()]), settings)
-    }
-
-    fn entry<'a>(spec: &'a TopicSpec, name: &str) -> Option<&'a str> {
-        spec.config.iter().find(|(entry, _)| entry == name).map(|(_, value)| value.as_str())
-    }
-
-    fn described(spec: &TopicSpec) -> TopicDescription {
-        TopicDescription { id: TopicId("id".to_owned()), partitions: spec.partitions, config: spec.config.clone() }
-    }
-
-    #[test]
-    fn plans_every_topic_of_a_deployment_with_append_time() {
-        let plan = plan(&TopicSettings::default());
-        let names: Vec<&str> = plan.specs().map(|spec| spec.name.as_str()).collect();
-        let wanted = [
-            "p-events.machine",
-            "p-events.wiki",
-            "p-delivery.high",
-            "p-delivery.medium",
-            "p-delivery.low",
-            "p-dlq",
-            "p-claims",
-        ];
-        assert_eq!(names, wanted);
-        assert!(plan.specs().all(|spec| entry(spec, "message.timestamp.type") == Some("LogAppendTime")));
-    }
-
-    #[test]
-    fn three_copies_need_two_to_write() {
-        let one = plan(&TopicSettings::default());
-        assert!(one.specs().all(|spec| entry(spec, "min.insync.replicas") == Some("1")));
-        let three = plan(&TopicSettings { replication: 3, ..TopicSettings::default() });
-        assert!(three.specs().all(|spec| entry(spec, "min.insync.replicas") == Some("2")));
-    }
-
-    #[test]
-    fn says_in_words_how_a_topic_differs() {
-        let plan = plan(&TopicSettings::default());
-        let lane = plan.topics.iter().find(|planned| planned.spec.name == "p-delivery.low").unwrap();
-        let mut found = described(&lane.spec);
-        assert_eq!(lane.compare(Some(&found)), vec![]);
-        found.partitions = 3;
-        found.config.retain(|(entry, _)| entry != "segment.ms");
-        found.config.push(("segment.ms".to_owned(), "604800000".to_owned()));
-        let words: Vec<String> = lane.compare(Some(&found)).iter().map(ToString::to_string).collect();
-        assert_eq!(
-            words,
-            [
-                "p-delivery.low has 3 partitions, not 12; this cannot be changed in place",
-                "p-delivery.low has segment.ms=604800000, not 25920000",
-            ]
-        );
-        assert_eq!(lane.compare(None)[0].to_string(), "p-delivery.low does not exist");
-    }
-
-    #[test]
-    fn a_source_may_have_its_own_number_of_partitions() {
-        let plan = plan(&TopicSettings::default());
-        let source = plan.topics.iter().find(|planned| planned.spec.name == "p-events.wiki").unwrap();
-        let found = TopicDescription { partitions: 48, ..described(&source.spec) };
-        assert_eq!(source.compare(Some(&found)), vec![]);
-    }
-}
+mod tests;

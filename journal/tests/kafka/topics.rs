@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use journal::topics::DeliveryLog;
-use journal::topics::{Mismatch, TopicPlan, TopicSettings};
+use journal::topics::{Generations, Mismatch, TopicPlan, TopicSettings};
 use journal::{Journal, JournalError, TopicNames, TopicSpec, Watermarks};
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
@@ -20,10 +19,10 @@ async fn a_plan_that_was_applied_has_no_differences() {
     assert!(missing.iter().all(|difference| difference.mismatch == Mismatch::Missing));
     assert_eq!(missing.len(), 6);
     assert_eq!(plan.check(journal).await.unwrap(), vec![]);
-    let log = DeliveryLog::read(journal, &names).await.unwrap();
-    assert_eq!((log.partitions, log.generation), (12, 1));
-    assert_eq!(BTreeSet::from(log.ids.clone().map(|id| id.0)).len(), 3);
-    assert_eq!(DeliveryLog::read(journal, &names).await.unwrap(), log);
+    let first = Generations::read(journal, &names).await.unwrap();
+    assert_eq!((first.partitions(), first.newest()), (12, 1));
+    assert_eq!(BTreeSet::from(first.logs()[0].ids.clone().map(|id| id.0)).len(), 3);
+    assert_eq!(Generations::read(journal, &names).await.unwrap(), first);
 
     let changed = [("retention.ms".to_owned(), "1000".to_owned())];
     journal.configure_topic(&names.dlq(), &changed).await.unwrap();
@@ -32,8 +31,12 @@ async fn a_plan_that_was_applied_has_no_differences() {
     assert_eq!(plan.check(journal).await.unwrap(), vec![]);
 
     let more = TopicSettings { delivery_partitions: 20, ..TopicSettings::default() };
-    let refused = TopicPlan::new(&names, &BTreeSet::new(), &more).apply(journal).await;
-    assert!(matches!(refused, Err(JournalError::Refused { .. })));
+    let more = TopicPlan::new(&names, &BTreeSet::new(), &more);
+    let words: Vec<_> = more.apply(journal).await.unwrap().iter().map(ToString::to_string).collect();
+    assert!(words.len() == 1 && words[0].contains("have 12 partitions, not 20"), "{words:?}");
+    assert_eq!(more.standing(journal).await.unwrap(), [12, 20]);
+    let grown = Generations::read(journal, &names).await.unwrap();
+    assert!(grown.continues(&first) && grown.routed() == (12..32));
 }
 
 #[tokio::test]

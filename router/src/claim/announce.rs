@@ -54,7 +54,7 @@ impl ClaimWorld {
     }
 
     /// Appends records and awaits them all; their offsets.
-    async fn append_all(&self, records: Vec<NewRecord>) -> Result<Vec<u64>, ClaimError> {
+    pub(super) async fn append_all(&self, records: Vec<NewRecord>) -> Result<Vec<u64>, ClaimError> {
         let mut acks = Vec::with_capacity(records.len());
         for record in records {
             acks.push(self.append(record).await?);

@@ -2,7 +2,7 @@
 
 use journal::claims::ClaimIndex;
 use journal::{Committed, ReadError, ReadLimits, Watermarks};
-use schemas::partition::TopicPartition;
+use schemas::partition::{DeliveryPartition, TopicPartition};
 use schemas::time::Timestamp;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl ClaimWorld {
             committed => committed,
         };
         let (offset, metadata) = match committed {
-            Some(committed) => (committed.offset, self.metadata(partition, &committed.metadata)?),
+            Some(committed) => (committed.offset, self.metadata(partition, &committed.metadata).await?),
             None if is_known => return Err(RouterError::CommitMissing { partition: partition.clone() }.into()),
             None => {
                 tracing::info!(%partition, "nobody has routed this partition before: it is routed from its start");
@@ -57,12 +57,14 @@ impl ClaimWorld {
         Ok(futures::future::try_join_all(marks).await?)
     }
 
-    fn metadata(&self, partition: &TopicPartition, text: &str) -> Result<Metadata, ClaimError> {
+    async fn metadata(&self, partition: &TopicPartition, text: &str) -> Result<Metadata, ClaimError> {
         let unreadable = |detail| RouterError::CommitUnreadable { partition: partition.clone(), detail };
         let lanes = self.world.lanes().count();
         match Metadata::parse(text) {
             Ok(Some(metadata)) if metadata.lows.len() == lanes => Ok(metadata),
+            Ok(Some(metadata)) if self.world.was_size(metadata.lows.len()) => self.grown(metadata).await,
             Ok(Some(metadata)) => {
+                self.check_generations().await?; // another router may know a newer one already
                 Err(unreadable(format!("it is for {} delivery partitions, and there are {lanes}", metadata.lows.len()))
                     .into())
             }
@@ -72,6 +74,15 @@ impl ClaimWorld {
             }
             Err(error) => Err(unreadable(error.to_string()).into()),
         }
+    }
+
+    /// The commit is of an earlier generation: nothing of the partition stands in those that came after it.
+    async fn grown(&self, metadata: Metadata) -> Result<Metadata, ClaimError> {
+        let marks = self.lane_marks().await?;
+        let low =
+            |(lane, marks): (DeliveryPartition, &Watermarks)| lane.of(&metadata.lows).copied().unwrap_or(marks.high);
+        let lows = self.world.lanes().zip(&marks).map(low).collect();
+        Ok(Metadata { lows, ..metadata })
     }
 
     /// Nobody has claimed the partition, so nothing of it stands in the lanes.

@@ -164,7 +164,8 @@ impl Found {
         past.sort_by_key(|(_, seen)| (seen.time, seen.offset));
         past.into_iter().for_each(|(identity, seen)| window.remember(identity, seen));
         let mut noted = NotedOrigins::default();
-        for (lane, delivery) in self.noted.iter().flat_map(|(lane, all)| all.iter().map(move |one| (*lane, one))) {
+        for (at, delivery) in self.noted.iter().flat_map(|(at, all)| all.iter().map(move |one| (*at, one))) {
+            let Some(lane) = world.lane(at) else { continue };
             noted.note(lane, &delivery.key, delivery.place.origin, delivery.index);
             window.note(delivery.identity, Seen { offset: delivery.place.origin, time: delivery.time });
         }

@@ -2,7 +2,7 @@
 
 use journal::Record;
 use schemas::control::{Control, Lost};
-use schemas::partition::TopicPartition;
+use schemas::partition::{DeliveryPartition, TopicPartition};
 use schemas::time::Timestamp;
 use tokio::time::Instant;
 
@@ -161,7 +161,8 @@ impl Ownership {
         let ticket = self.progress.pass(start, Timestamp::default());
         let partition: TopicPartition = self.owned.partition.clone();
         let lost = Control::Lost(Lost { partition, from, to: start.max(from), epoch: self.epoch });
-        for (lane, delivery) in world.lanes().enumerate() {
+        let routed = |(_, delivery): &(usize, DeliveryPartition)| world.routed.contains(&delivery.partition);
+        for (lane, delivery) in world.lanes().enumerate().filter(routed) {
             let record = world.control_record(delivery, &lost);
             self.send(Outgoing { ticket, cargo: Cargo::Lost { lane }, record });
         }

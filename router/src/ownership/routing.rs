@@ -44,7 +44,7 @@ impl Ownership {
         let Taken { ticket, record, headed } = taken;
         let plan = policy_of(&self.planning, &headed.attributes).and_then(|policy| {
             let value = headed.decode(&writer, policy)?;
-            Ok(Plan::of(&record, &headed, &value, policy, world.partitions_per_lane))
+            Ok(Plan::of(&record, &headed, &value, policy, &world.routed))
         });
         match plan {
             Ok(Plan::Deliver(planned)) => {
@@ -90,8 +90,7 @@ impl Ownership {
 
     /// It is new to readers, but later events of its channel are not: an earlier epoch has dead-lettered it (NotBehind).
     fn was_dead(&self, planned: &Planned, seen: Seen, world: &World) -> bool {
-        let lane = planned.partition.index(world.partitions_per_lane);
-        self.noted.is_behind(lane, &planned.key, seen.offset)
+        self.noted.is_behind(planned.partition.lane, &planned.key, seen.offset)
             && !self.noted.has(seen.offset, planned.delivery.origin.index)
             && !self.window.is_repeat(world.identities.of_delivery(&planned.delivery), seen)
     }
@@ -106,9 +105,10 @@ impl Ownership {
     ) -> Outgoing {
         planned.delivery.epoch = self.epoch;
         let headers = traced.traceparent.map(|text| (TRACEPARENT.to_owned(), Some(Bytes::from(text))));
+        let place = world.names.delivery_partition(planned.partition);
         let record = NewRecord {
-            topic: world.names.delivery(planned.partition.lane),
-            partition: Some(planned.partition.partition),
+            topic: place.topic,
+            partition: Some(place.partition),
             key: Some(Bytes::from(planned.key)),
             value: Some(world.frames.delivery(&planned.delivery)),
             headers: headers.into_iter().collect(),

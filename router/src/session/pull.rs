@@ -111,7 +111,11 @@ impl Session {
                 let still = partitions.into_iter().filter(|owned| self.holds(owned)).collect();
                 self.claim(still, pause);
             }
-            Err(ClaimError::AppenderEnded(detail)) => self.begin_anew(&detail),
+            Err(ClaimError::AppenderEnded(detail)) => {
+                tracing::error!(detail, "the appender has ended; everything is claimed anew");
+                self.begin_anew(&detail);
+            }
+            Err(ClaimError::Grown(generations)) => self.saw_generations(&generations),
             Err(ClaimError::Stop(error)) => self.stop(Err(error)),
         }
     }

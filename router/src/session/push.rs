@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::try_join_all;
+use journal::topics::Generations;
 use journal::{CommitError, LookupError};
 use schemas::avro::AvroSchema;
 use schemas::framing::SchemaRef;
@@ -57,6 +58,7 @@ impl Session {
         wanted.into_iter().for_each(|reference| self.ask(reference, Duration::ZERO));
         self.rest_and_resume();
         if let Some(detail) = ended {
+            tracing::error!(detail, "the appender has ended; everything is claimed anew");
             self.begin_anew(&detail);
         }
     }
@@ -102,7 +104,7 @@ impl Session {
         self.questions.push(question.boxed());
     }
 
-    /// Reads the ends of the lanes now and then: an idle ownership's lows follow them.
+    /// Reads the ends of the lanes now and then, because an idle ownership's lows follow them; and which generations there are.
     fn refresh_ends(&mut self, now: Instant) {
         if now < self.ends_at || !self.ends.is_empty() {
             return;
@@ -111,7 +113,9 @@ impl Session {
         let (world, journal) = (self.world.clone(), self.journal.clone());
         let reading = async move {
             let partitions: Vec<_> = world.lanes().map(|lane| world.names.delivery_partition(lane)).collect();
-            try_join_all(partitions.iter().map(|partition| journal.watermarks(partition))).await
+            let generations = Generations::read(&*journal, &world.names).await?;
+            let marks = partitions.iter().map(|partition| journal.watermarks(partition));
+            Ok((generations, try_join_all(marks).await?))
         };
         self.ends.push(reading.boxed());
     }

@@ -25,7 +25,8 @@ fn any_control() -> impl Strategy<Value = Control> {
             to,
             epoch
         })),
-        (0..(1_u32 << 31)).prop_map(|generation| Control::Moved(Moved { generation })),
+        (0..(1_u32 << 31), vec((partition(), number()), 0..5))
+            .prop_map(|(generation, epochs)| Control::Moved(Moved { generation, epochs })),
     ]
 }
 
@@ -75,7 +76,10 @@ fn in_foreign_hands(control: &Control) -> Value {
             let numbers = vec![("from", long(lost.from)), ("to", long(lost.to)), ("epoch", long(lost.epoch))];
             [version, place(&lost.partition), numbers].concat()
         }
-        Control::Moved(moved) => [version, vec![("generation", int(moved.generation))]].concat(),
+        Control::Moved(moved) => {
+            let epochs = Value::Array(moved.epochs.iter().map(claimed).collect());
+            [version, vec![("generation", int(moved.generation)), ("epochs", epochs)]].concat()
+        }
     })
 }
 
@@ -140,7 +144,7 @@ proptest! {
 
 #[test]
 fn a_version_that_is_not_known_is_refused() {
-    let mut body = Control::Moved(Moved { generation: 2 }).encode();
+    let mut body = Control::Moved(Moved { generation: 2, epochs: vec![] }).encode();
     body[0] = 4; // version 2
     assert_eq!(Control::decode(b"moved", &body).unwrap_err().detail, "version 2 is not known");
 }

@@ -120,12 +120,17 @@ fn eight_channels_in_three_lanes_fit_in_512_bytes_whatever_their_offsets_and_all
     let text = largest.to_string();
     assert_eq!(largest.next.len(), limits::DELIVERY_PARTITIONS);
     assert_eq!(Position::parse(&text), Ok(Presented::Position(largest)));
+    // While a stream reads two generations.
+    let eight = entries(40, (1 << 35) - 1).into_iter().filter(|(p, _)| p.partition % 20 >= 12).collect::<Vec<_>>();
+    let (both, all) = (position(eight).to_string(), position(entries(40, (1 << 28) - 1)).to_string());
+    assert!(both.len() <= 512 && all.len() <= limits::POSITION_TEXT_BYTES, "{} {}", both.len(), all.len());
+    assert!(Position::parse(&all).is_ok());
 }
 
 #[test]
 fn one_partition_more_than_the_limit_is_malformed() {
     let entries = |count: u64| with_entries(&(0..count).flat_map(|n| [n * 4, 1]).collect::<Vec<_>>());
-    let limit = u64::try_from(limits::DELIVERY_PARTITIONS).unwrap();
+    let limit = u64::try_from(limits::DELIVERY_PARTITIONS_ALL).unwrap();
     assert!(Position::parse(&entries(limit)).is_ok());
     assert_eq!(Position::parse(&entries(limit + 1)), Err(PositionError::Malformed));
 }

@@ -5,7 +5,9 @@
 //!   I3  per source partition, channel and delivery partition the kept deliveries are in source order;
 //!   I4  no kept delivery from beyond the commit stands below the commit's low, now or later, and no low is beyond the end;
 //!   I5  (owners end at any step of a take-over: that is the run's doing)
-//!   I6  of records with one identity at most one is kept within the window.
+//!   I6  of records with one identity at most one is kept within the window;
+//!   I7  a delivery is kept only behind a claim of its own epoch; left alone, every source partition moves to the newest generation.
+//! For I3 a lane is read as a reader does: what is left of the older generations, then the newer.
 
 mod lane;
 
@@ -15,11 +17,14 @@ use std::time::Duration;
 
 use journal::claims::ClaimIndex;
 use journal::embedded::EmbeddedJournal;
+use journal::topics::Generations;
 use journal::{Committed, Journal, ReadLimits, Record, TopicNames};
 use router::Metadata;
 use schemas::cloudevent::CloudEventError;
+use schemas::control::MOVED_EPOCH;
 use schemas::delivery::Delivery;
 use schemas::event::Attributes;
+use schemas::lane::Lane;
 use schemas::partition::{DeliveryPartition, TopicPartition};
 use schemas::time::Timestamp;
 use tokio::sync::Mutex;
@@ -36,21 +41,25 @@ type Identity = (String, String);
 #[derive(Clone, Debug)]
 pub struct Oracle {
     journal: Arc<EmbeddedJournal>,
-    names: TopicNames,
-    partitions_per_lane: u32,
     window: Duration,
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    names: TopicNames,
+    generation: u32,
+    /// Partitions of a lane in the earlier generations.
+    ended: u32,
     lanes: Vec<LaneReader>,
     readers: Vec<LaneReader>,
     source: BTreeMap<TopicPartition, Vec<(Timestamp, Identity)>>,
     dead: BTreeSet<(TopicPartition, u64)>,
-    dead_next: BTreeMap<u32, u64>,
+    dead_next: u64,
     /// By origin: how often kept.
     kept: BTreeMap<(TopicPartition, u64), u32>,
+    /// By source partition, channel and lane: the origin kept last.
+    last: BTreeMap<(TopicPartition, String, Lane), u64>,
     by_identity: BTreeMap<(TopicPartition, Identity), Vec<Timestamp>>,
     commits: BTreeMap<TopicPartition, (u64, Vec<u64>)>,
     broken: Vec<String>,
@@ -68,8 +77,22 @@ impl Oracle {
     ) -> Self {
         let lanes = DeliveryPartition::all(partitions_per_lane).map(LaneReader::from_the_beginning).collect();
         let source = sources.iter().map(|partition| (partition.clone(), Vec::new())).collect();
-        let state = State { lanes, source, ..State::default() };
-        Self { journal, names, partitions_per_lane, window, state: Arc::new(Mutex::new(state)) }
+        let state = State {
+            names,
+            generation: 1,
+            ended: 0,
+            lanes,
+            source,
+            readers: Vec::new(),
+            dead: BTreeSet::new(),
+            dead_next: 0,
+            kept: BTreeMap::new(),
+            last: BTreeMap::new(),
+            by_identity: BTreeMap::new(),
+            commits: BTreeMap::new(),
+            broken: Vec::new(),
+        };
+        Self { journal, window, state: Arc::new(Mutex::new(state)) }
     }
 
     /// A commit was taken: I1 and I4 hold for it now.
@@ -100,14 +123,43 @@ impl Oracle {
         state.source.iter().all(|(partition, records)| committed(partition) == length(records.len()))
     }
 
+    /// The newest generation of the delivery topics.
+    pub async fn generation(&self) -> u32 {
+        self.state.lock().await.generation
+    }
+
+    /// There is a newer generation.
+    pub async fn saw_growth(&self) {
+        let state = &mut *self.state.lock().await;
+        match Generations::read(&*self.journal, &state.names).await {
+            Ok(generations) => {
+                state.names = generations.names(&state.names);
+                state.generation = generations.newest();
+                state.ended = generations.routed().start;
+                let new = DeliveryPartition::all(generations.partitions());
+                let new = new.filter(|lane| generations.routed().contains(&lane.partition));
+                state.lanes.extend(new.map(LaneReader::from_the_beginning));
+            }
+            Err(error) => state.broken.push(error.to_string()),
+        }
+    }
+
+    /// Whether everything goes on in the newest generation, and readers know it.
+    pub async fn has_all_moved(&self) -> bool {
+        let state = &mut *self.state.lock().await;
+        self.catch_up(state).await;
+        let mut ended = state.lanes.iter().filter(|lane| lane.lane.partition < state.ended);
+        ended.all(|lane| state.source.keys().all(|source| lane.floor(source) == MOVED_EPOCH))
+    }
+
     /// A reader starts somewhere in some lane, as an edge does: its start first, then `claims`, then its floors.
     pub async fn start_reader(&self, chance: &Chance) {
         let state = &mut *self.state.lock().await;
         let lane = state.lanes[chance.index(state.lanes.len())].lane;
-        let partition = self.names.delivery_partition(lane);
+        let partition = state.names.delivery_partition(lane);
         let Ok(marks) = self.journal.watermarks(&partition).await else { return };
         let at = chance.number(marks.low..marks.high + 1);
-        match self.reader_at(lane, at).await {
+        match self.reader_at(&state.names, lane, at).await {
             Ok(reader) => state.readers.push(reader),
             Err(error) => state.broken.push(error),
         }
@@ -121,8 +173,9 @@ impl Oracle {
         }
         self.catch_up(state).await;
         for at in 0..state.lanes.len() {
-            let low = state.commits.values().map(|(_, lows)| lows[at]).min().unwrap_or(0);
-            let partition = self.names.delivery_partition(state.lanes[at].lane);
+            let lane = state.lanes[at].lane;
+            let low = state.commits.values().map(|(_, lows)| lane.of(lows).copied().unwrap_or(0)).min().unwrap_or(0);
+            let partition = state.names.delivery_partition(lane);
             if let Err(error) = self.journal.trim(&partition, chance.number(0..low + 1)).await {
                 state.broken.push(error.to_string());
             }
@@ -134,11 +187,11 @@ impl Oracle {
         let state = &mut *self.state.lock().await;
         self.catch_up(state).await;
         for at in 0..state.lanes.len() {
-            let partition = self.names.delivery_partition(state.lanes[at].lane);
+            let partition = state.names.delivery_partition(state.lanes[at].lane);
             let marks = self.journal.watermarks(&partition).await;
             let Ok(marks) = marks else { continue };
             for start in marks.low..=marks.high {
-                match self.reader_at(state.lanes[at].lane, start).await {
+                match self.reader_at(&state.names, state.lanes[at].lane, start).await {
                     Ok(reader) => state.readers.push(reader),
                     Err(error) => state.broken.push(error),
                 }
@@ -160,8 +213,8 @@ impl Oracle {
         (state.kept.len(), state.dead.len())
     }
 
-    async fn reader_at(&self, lane: DeliveryPartition, at: u64) -> Result<LaneReader, String> {
-        let index = ClaimIndex::load(&*self.journal, &self.names, self.partitions_per_lane).await;
+    async fn reader_at(&self, names: &TopicNames, lane: DeliveryPartition, at: u64) -> Result<LaneReader, String> {
+        let index = ClaimIndex::load(&*self.journal, names).await;
         let index = index.map_err(|error| error.to_string())?;
         let floors = index.floors_at(&*self.journal, lane, at).await.map_err(|error| error.to_string())?;
         Ok(LaneReader::from(lane, at, floors))
@@ -171,13 +224,13 @@ impl Oracle {
         self.read_source(state).await;
         self.read_dead(state).await;
         for at in 0..state.lanes.len() {
-            let kept = state.lanes[at].catch_up(&self.journal, &self.names).await;
-            for delivery in kept {
-                state.take_kept(&delivery, at, self.window);
+            let kept = state.lanes[at].catch_up(&self.journal, &state.names).await;
+            for (floor, delivery) in kept {
+                state.take_kept(&delivery, floor, state.lanes[at].lane.lane, self.window);
             }
         }
         for reader in &mut state.readers {
-            reader.catch_up(&self.journal, &self.names).await;
+            reader.catch_up(&self.journal, &state.names).await;
         }
     }
 
@@ -193,10 +246,9 @@ impl Oracle {
     }
 
     async fn read_dead(&self, state: &mut State) {
-        let partition = TopicPartition::new(self.names.dlq(), 0);
-        let next = state.dead_next.entry(0).or_default();
-        for record in records(&self.journal, &partition, *next).await {
-            *next = record.offset + 1;
+        let partition = TopicPartition::new(state.names.dlq(), 0);
+        for record in records(&self.journal, &partition, state.dead_next).await {
+            state.dead_next = record.offset + 1;
             let said = |name: &str| String::from_utf8_lossy(record.header(name).unwrap_or_default()).into_owned();
             let (number, offset) = (said("tg_partition").parse(), said("tg_offset").parse());
             match (number, offset) {
@@ -210,8 +262,8 @@ impl Oracle {
 }
 
 impl State {
-    /// I2, I3 and I6, for each delivery as it is kept.
-    fn take_kept(&mut self, delivery: &Delivery, lane: usize, window: Duration) {
+    /// I2, I3, I6 and I7, for each delivery as it is kept; the floor is that of its source partition, there.
+    fn take_kept(&mut self, delivery: &Delivery, floor: u64, lane: Lane, window: Duration) {
         let origin = (delivery.origin.partition.clone(), delivery.origin.offset);
         let times = self.kept.entry(origin.clone()).or_default();
         *times += 1;
@@ -225,7 +277,10 @@ impl State {
             self.broken.push(format!("I6: {identity:?} is kept twice within the window, at {origin:?}"));
         }
         before.push(accepted);
-        let last = self.lanes[lane].last.insert((origin.0.clone(), identity.0.clone()), origin.1);
+        if floor != delivery.epoch {
+            self.broken.push(format!("I7: {origin:?} of epoch {} is kept behind a claim of {floor}", delivery.epoch));
+        }
+        let last = self.last.insert((origin.0.clone(), identity.0.clone(), lane), origin.1);
         if last.is_some_and(|last| last > origin.1) {
             self.broken.push(format!("I3: {origin:?} is kept after {last:?} in channel {}", identity.0));
         }
@@ -249,7 +304,7 @@ impl State {
     /// I4, for the commits that stand now.
     fn check_lows(&mut self) {
         for (partition, (offset, lows)) in &self.commits {
-            for (lane, low) in self.lanes.iter().zip(lows) {
+            for (lane, low) in self.lanes.iter().filter_map(|lane| Some((lane, lane.lane.of(lows)?))) {
                 let is_below = |(at, kept): &(u64, Delivery)| {
                     kept.origin.partition == *partition && kept.origin.offset >= *offset && at < low
                 };

@@ -25,6 +25,8 @@ use super::scenario::{Planned, Scenario};
 
 /// How long the calm may take until everything is committed, in the run's own time.
 const CALM_MAX: Duration = Duration::from_secs(600);
+/// The delivery topics grow at most up to this generation.
+const GENERATIONS_MAX: u32 = 3;
 /// The run's own time begins here.
 const EPOCH_MILLIS: i64 = 1_800_000_000_000;
 
@@ -167,6 +169,7 @@ impl Run {
             14..16 => self.seize(),
             16 => self.change_mood(),
             17 if self.scenario == Scenario::Retention => self.oracle.trim(&self.chance).await,
+            17..19 if self.scenario == Scenario::Growth => self.grow().await?,
             17 if self.scenario == Scenario::CommitForgotten => self.set_back().await,
             _ => self.oracle.start_reader(&self.chance).await,
         }
@@ -181,9 +184,11 @@ impl Run {
         self.routers.thaw_all();
         self.routers.start(&self.blueprint, self.version);
         let begin = Instant::now();
-        while !self.oracle.is_all_committed().await {
+        while !self.oracle.is_all_committed().await || !self.oracle.has_all_moved().await {
             if begin.elapsed() > CALM_MAX {
-                return Ok(vec!["I1: left alone, the last owner does not commit everything".to_owned()]);
+                return Ok(vec![
+                    "I1, I7: left alone, the last owner does not commit everything, or does not move".to_owned(),
+                ]);
             }
             self.routers.reap().await;
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -238,6 +243,23 @@ impl Run {
         self.registry.set_mood([Mood::Knows, Mood::Denies, Mood::Silent][self.chance.index(3)]);
     }
 
+    /// The delivery topics get a newer generation, with one partition more, or fewer; not all at once.
+    async fn grow(&mut self) -> Result<(), Failure> {
+        let generation = self.oracle.generation().await + 1;
+        if generation > GENERATIONS_MAX {
+            return Ok(());
+        }
+        let partitions = 1 + u32::try_from(self.chance.number(0..3))?;
+        for lane in Lane::ALL {
+            let name = self.names.delivery_of(lane, generation).to_string();
+            let spec = TopicSpec { name, partitions, replication: 1, config: Vec::new() };
+            self.journal.create_topic(&spec).await?;
+            tokio::time::sleep(self.chance.delay(Duration::from_millis(20), Duration::from_secs(1))).await;
+        }
+        self.oracle.saw_growth().await;
+        Ok(())
+    }
+
     /// Somebody sets the offsets back to the start while no router is there.
     async fn set_back(&mut self) {
         self.routers.kill_all();
@@ -273,10 +295,11 @@ impl Run {
 
     async fn log_text(&self) -> String {
         let mut text = String::new();
-        let lanes = Lane::ALL.map(|lane| self.names.delivery(lane).to_string());
+        let generations = 1..=GENERATIONS_MAX;
+        let lanes = generations.flat_map(|generation| Lane::ALL.map(|lane| self.names.delivery_of(lane, generation)));
         let others = [self.names.events(DOMAIN), self.names.dlq(), self.names.claims()];
-        for topic in lanes.into_iter().chain(others) {
-            for partition in 0..2 {
+        for topic in lanes.map(|topic| topic.to_string()).chain(others) {
+            for partition in 0..3 {
                 let partition = TopicPartition::new(topic.clone(), partition);
                 let Ok(marks) = self.journal.watermarks(&partition).await else { continue };
                 for record in records(&self.journal, &partition, marks.low).await {

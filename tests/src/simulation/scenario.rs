@@ -40,11 +40,13 @@ pub enum Scenario {
     TwoSourcePartitions,
     /// Retention cuts the lanes under readers and routers.
     Retention,
+    /// The delivery topics get newer generations, with other numbers of partitions.
+    Growth,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Channels,
         Self::OneChannelTwoLanes,
         Self::Parking,
@@ -53,13 +55,14 @@ impl Scenario {
         Self::TwoVersions,
         Self::TwoSourcePartitions,
         Self::Retention,
+        Self::Growth,
     ];
 
     /// Source partitions.
     #[must_use]
     pub fn source_partitions(self) -> u32 {
         match self {
-            Self::TwoSourcePartitions | Self::Retention => 2,
+            Self::TwoSourcePartitions | Self::Retention | Self::Growth => 2,
             Self::Channels
             | Self::OneChannelTwoLanes
             | Self::Parking
@@ -93,7 +96,7 @@ impl Scenario {
         let again = self.has_retries() && nth > 0 && chance.one_in(3);
         let flaky = match self {
             Self::Parking => chance.one_in(4),
-            Self::Retries | Self::TwoVersions => chance.one_in(6),
+            Self::Retries | Self::TwoVersions | Self::Growth => chance.one_in(6),
             Self::Channels
             | Self::OneChannelTwoLanes
             | Self::CommitForgotten

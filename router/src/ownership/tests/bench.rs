@@ -92,6 +92,9 @@ fn world() -> World {
         frames: Frames::unregistered(),
         catalogues: catalogues("medium"),
         partitions_per_lane: 1,
+        generation: 1,
+        routed: 0..1,
+        sizes: vec![1],
         identities: IdentityKey::random(),
     }
 }
@@ -109,7 +112,7 @@ impl Bench {
         let mut noted = NotedOrigins::default();
         let mut places = Vec::new();
         for (nth, (origin, channel)) in (0..).zip(&shape.noted) {
-            noted.note(at, &format!("default/t:{channel}"), *origin, 0);
+            noted.note(lane.lane, &format!("default/t:{channel}"), *origin, 0);
             places.push(Place { at: nth, origin: *origin });
         }
         let lane = |index| LaneStart { claim: 10, noted: if index == at { places.clone() } else { vec![] } };

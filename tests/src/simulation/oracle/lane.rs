@@ -1,7 +1,5 @@
 //! A reader of one delivery partition: what it keeps, from where it starts.
 
-use std::collections::BTreeMap;
-
 use journal::TopicNames;
 use journal::claims::{Floors, Judged};
 use journal::embedded::EmbeddedJournal;
@@ -19,8 +17,6 @@ pub(super) struct LaneReader {
     pub next: u64,
     floors: Floors,
     pub kept: Vec<(u64, Delivery)>,
-    /// By source partition and channel: the origin kept last.
-    pub last: BTreeMap<(TopicPartition, String), u64>,
 }
 
 impl LaneReader {
@@ -31,17 +27,22 @@ impl LaneReader {
 
     /// One that starts in the middle.
     pub(super) fn from(lane: DeliveryPartition, start: u64, floors: Floors) -> Self {
-        Self { lane, start, next: start, floors, kept: Vec::new(), last: BTreeMap::new() }
+        Self { lane, start, next: start, floors, kept: Vec::new() }
     }
 
-    /// Reads to the end; what it keeps of it.
-    pub(super) async fn catch_up(&mut self, journal: &EmbeddedJournal, names: &TopicNames) -> Vec<Delivery> {
+    /// The highest claim of a source partition so far.
+    pub(super) fn floor(&self, source: &TopicPartition) -> u64 {
+        self.floors.floor(source)
+    }
+
+    /// Reads to the end; what it keeps of it, each with the floor of its source partition there.
+    pub(super) async fn catch_up(&mut self, journal: &EmbeddedJournal, names: &TopicNames) -> Vec<(u64, Delivery)> {
         let mut new = Vec::new();
         for record in records(journal, &names.delivery_partition(self.lane), self.next).await {
             self.next = record.offset + 1;
             if let Judged::Kept(delivery) = self.floors.judge(&record) {
                 self.kept.push((record.offset, delivery.clone()));
-                new.push(delivery);
+                new.push((self.floors.floor(&delivery.origin.partition), delivery));
             }
         }
         new
