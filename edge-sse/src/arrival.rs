@@ -14,12 +14,12 @@ use crate::access::Access;
 use crate::ask::Start;
 use crate::edge::{Session, Shared};
 use crate::notice::ByeReason;
-use crate::reader::Reader;
 use crate::refusal::Refusal;
 use crate::rewind::Rewind;
 use crate::start::{Started, Starting};
 use crate::subscription::Subscription;
 use crate::wake::Sleeper;
+use policy::Reader;
 
 /// How long a start may be looked for.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -68,7 +68,7 @@ pub async fn arrive(
     }
     let session = shared.session().ok_or(ByeReason::NotReady)?;
     let admitted = shared.admission.admit(claims).ok_or(ByeReason::Limit)?;
-    let reader = Reader::new(claims, shared.catalogues.labels_of(claims));
+    let reader = shared.catalogues.reader(claims);
     let sleeper = shared.wakers.register(subscription.keys(&reader.tenant));
     let now = shared.clock.now();
     let started = find(&session, start, &reader, subscription, now).await.ok_or(ByeReason::NotReady)?;

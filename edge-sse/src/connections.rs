@@ -179,9 +179,9 @@ mod tests {
     use uuid::Uuid;
 
     use super::Connections;
-    use crate::reader::Reader;
     use crate::rights::Rights;
     use crate::subscription::{Refused, RefusedReason, Subscription};
+    use policy::Reader;
 
     fn pattern(text: &str) -> ChannelPattern {
         ChannelPattern::parse(text).unwrap()

@@ -20,9 +20,9 @@ use crate::entry::{Content, Entry, Routed};
 use crate::gap::{Gap, Reason};
 use crate::interest::Held;
 use crate::log_page::Page;
-use crate::reader::{Reader, Sight};
 use crate::window::{Key, Reading, Taken, Wanted};
 use crate::windows::Windows;
+use policy::{Reader, Sight};
 
 /// Entries that one look into a window takes out at most, so that its lock is short.
 const LOOK_ENTRIES: usize = 256;
@@ -73,6 +73,8 @@ pub enum Passed {
     Withheld,
     /// It is no longer worth delivering.
     Expired,
+    /// The reader's filter leaves it out.
+    Filtered,
     /// A later one with the same conflation key is in the same pull.
     Conflated,
 }
@@ -335,8 +337,9 @@ fn sights(entries: &[Arc<Entry>], eyes: Eyes<'_>) -> Vec<Result<usize, Passed>> 
     let sight = |entry: &Arc<Entry>| match &entry.content {
         Content::Event(routed) => match eyes.reader.sees(&routed.delivery, eyes.now) {
             Sight::View(view) => Ok(view),
-            Sight::Withheld => Err(Passed::Withheld),
+            Sight::Withheld(_) => Err(Passed::Withheld),
             Sight::Expired => Err(Passed::Expired),
+            Sight::Filtered => Err(Passed::Filtered),
         },
         Content::Lost(_) => Ok(0),
     };

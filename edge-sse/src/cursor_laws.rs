@@ -20,11 +20,11 @@ use crate::cursor::{Cursor, Eyes, Passed, Place, Pulled, Sink};
 use crate::entry::{Entry, Found, Routed};
 use crate::gap::Gap;
 use crate::log_page::Page;
-use crate::reader::Reader;
 use crate::sample;
 use crate::subscription::Subscription;
 use crate::window::Key;
 use crate::windows::{Topics, Windows};
+use policy::Reader;
 
 const PARTITIONS: u32 = 2;
 const CHANNELS: [&str; 5] = ["wiki:en", "wiki:de", "wiki:fr", "team:a", "team:b"];

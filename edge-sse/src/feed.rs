@@ -17,7 +17,7 @@ use crate::catch_up::{PageAt, PageError, PageResult, PageTicket};
 use crate::cursor::{Cursor, Eyes, Pulled, Sink};
 use crate::edge::{Session, Shared};
 use crate::gap::Reason;
-use crate::reader::Reader;
+use policy::Reader;
 
 /// After a page could not be read, its partition rests for so long.
 const PAGE_RETRY: Duration = Duration::from_secs(1);

@@ -22,7 +22,6 @@ mod page;
 mod log_page;
 mod catch_up;
 mod bounds;
-mod reader;
 mod gap;
 mod cursor;
 mod frame;

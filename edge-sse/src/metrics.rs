@@ -92,6 +92,7 @@ fn passed(passed: Passed, copies: u64) {
     let reason = match passed {
         Passed::Withheld => "withheld",
         Passed::Expired => "expired",
+        Passed::Filtered => "filtered",
         Passed::Conflated => "conflated",
     };
     counter!("tidegate_edge_passed_total", "reason" => reason).increment(copies);

@@ -20,11 +20,11 @@ use crate::frame::Tally;
 use crate::gap::Gap;
 use crate::interest::Held;
 use crate::notice::ByeReason;
-use crate::reader::Reader;
 use crate::rights::Rights;
 use crate::subscription::Subscription;
 use crate::timers::FUTURE_WAITS;
 use crate::wake::Sleeper;
+use policy::Reader;
 
 /// How much longer than its time a door waits for a page of the log.
 const LOG_WAIT: Duration = Duration::from_secs(12);

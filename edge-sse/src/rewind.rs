@@ -14,10 +14,10 @@ use schemas::time::Timestamp;
 use crate::bounds::Bounds;
 use crate::catch_up::{CatchUp, PageAt, PageError};
 use crate::entry::{Content, Entry};
-use crate::reader::{Reader, Sight};
 use crate::subscription::{Subscription, key_of, partitions_of};
 use crate::window::Key;
 use crate::windows::{Topics, Windows};
+use policy::{Reader, Sight};
 
 /// Pages that one rewind looks at; with pages of 512 records at most some 32,000 records.
 const PAGES: usize = 64;

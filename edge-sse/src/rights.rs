@@ -14,8 +14,8 @@ use crate::connections::Connection;
 use crate::edge::Shared;
 use crate::frame::{Chunk, Notice, json};
 use crate::notice::{Lost, REFUSED};
-use crate::reader::Reader;
 use crate::subscription::{Refused, Subscription};
+use policy::Reader;
 
 /// The rights of one connection.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl Shared {
     #[must_use]
     pub fn rights(&self, claims: &Arc<Claims>, held: &[ChannelPattern]) -> Rights {
         let subscription = Subscription::keep(&self.catalogues, claims, held);
-        let reader = Reader::new(claims, self.catalogues.labels_of(claims));
+        let reader = self.catalogues.reader(claims);
         Rights { claims: claims.clone(), reader, subscription }
     }
 

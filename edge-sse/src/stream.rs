@@ -19,13 +19,13 @@ use crate::frame::{Chunk, Notice, json};
 use crate::gap::Gap;
 use crate::interest::Held;
 use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, GAP, POSITION, READY, Ready};
-use crate::reader::Reader;
 use crate::rights::Rights;
 use crate::shard::{Cast, Opened};
 use crate::start::Started;
 use crate::subscription::Subscription;
 use crate::timers::{Due, Timers};
 use crate::wake::Sleeper;
+use policy::Reader;
 
 /// A stream.
 #[derive(Debug)]

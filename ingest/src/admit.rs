@@ -3,9 +3,8 @@
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use policy::channel_rule::Refusal;
-use policy::{Catalogues, Claims, Verifier};
+use policy::{AdmitRefusal, Catalogues, Claims, Verifier};
 use schemas::event::Attributes;
-use schemas::id::Tenant;
 use schemas::time::Timestamp;
 
 use crate::error::AdmitError;
@@ -16,23 +15,19 @@ pub(crate) fn bearer(verifier: &Verifier, headers: &HeaderMap, now: Timestamp) -
     Ok(verifier.bearer(authorization, now)?)
 }
 
-/// Lets an event in under these claims: it gets their tenant and their principal, whatever it said itself.
+/// Lets an event in under these claims, by [`Catalogues::admit`].
 pub(crate) fn admit(catalogues: &Catalogues, claims: &Claims, event: &mut Attributes) -> Result<(), AdmitError> {
-    if event.tenant != claims.tenant && event.tenant != Tenant::default_tenant() {
-        return Err(AdmitError::OtherTenant);
-    }
-    let channel = || event.channel.to_string();
-    match catalogues.may_publish(claims, &event.channel) {
-        Ok(()) => {}
-        Err(Refusal::UnknownKind) => {
-            return Err(AdmitError::UnknownKind { kind: event.channel.kind().to_owned() });
+    catalogues.admit(claims, event).map_err(|refused| {
+        let channel = || event.channel.to_string();
+        match refused {
+            AdmitRefusal::OtherTenant => AdmitError::OtherTenant,
+            AdmitRefusal::Channel(Refusal::UnknownKind) => {
+                AdmitError::UnknownKind { kind: event.channel.kind().to_owned() }
+            }
+            AdmitRefusal::Channel(Refusal::Forbidden) if *claims == Claims::anonymous() => {
+                AdmitError::NoToken { channel: channel() }
+            }
+            AdmitRefusal::Channel(Refusal::Forbidden) => AdmitError::Forbidden { channel: channel() },
         }
-        Err(Refusal::Forbidden) if claims.sub.is_none() && *claims == Claims::anonymous() => {
-            return Err(AdmitError::NoToken { channel: channel() });
-        }
-        Err(Refusal::Forbidden) => return Err(AdmitError::Forbidden { channel: channel() }),
-    }
-    event.tenant = claims.tenant.clone();
-    event.principal.clone_from(&claims.sub);
-    Ok(())
+    })
 }

@@ -2,7 +2,6 @@
 
 use bytes::{Bytes, BytesMut};
 use policy::{Catalogues, TypePolicy};
-use schemas::avro::AvroSchema;
 use schemas::cloudevent::{self, PostedEvent};
 use schemas::delivery::{Delivery, Origin, View};
 use schemas::event::Attributes;
@@ -18,7 +17,8 @@ pub(crate) fn validate(catalogues: &Catalogues, event: &PostedEvent, limit: usiz
     let schema = policy.schema();
     let refuse = |errors| ValidateError::Payload { schema: schema.full_name().unwrap_or_default(), errors };
     let value = schema.from_json(&event.data).map_err(refuse)?;
-    let size = rendered_bytes(&event.attributes, schema, &value);
+    let data = policy.widest(&value, &event.attributes.tenant);
+    let size = rendered_bytes(&event.attributes, data);
     if size > limit {
         return Err(ValidateError::TooLarge { size, limit });
     }
@@ -42,12 +42,10 @@ fn type_policy<'a>(catalogues: &'a Catalogues, event: &Attributes) -> Result<&'a
     })
 }
 
-/// Bytes of the event for a reader who sees every field, in the lane with the longest word.
-fn rendered_bytes(event: &Attributes, schema: &AvroSchema, value: &apache_avro::types::Value) -> usize {
-    let mut data = Vec::new();
-    schema.write_json(value, &schema.labels(), &mut data);
+/// Bytes of the event for the reader to whom it is longest, in the lane with the longest word.
+fn rendered_bytes(event: &Attributes, data: Bytes) -> usize {
     let mut rendered = BytesMut::with_capacity(data.len() + 512);
-    cloudevent::render(&as_delivered(event, Bytes::from(data)), 0, &mut rendered);
+    cloudevent::render(&as_delivered(event, data), 0, &mut rendered);
     rendered.len()
 }
 

@@ -5,15 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemas::avro::MaskKey;
 use schemas::channel::{Channel, ChannelPattern};
-use schemas::id::{EventType, Label};
+use schemas::event::Attributes;
+use schemas::id::{EventType, Label, Tenant};
+use schemas::lane::Lane;
 use schemas::limits;
 
 use crate::channel_rule::{Asked, ChannelPolicy, ChannelRule, Refusal};
 use crate::check::{self, Compiled};
 use crate::claims::Claims;
-use crate::event_rule::TypePolicy;
+use crate::event_rule::{TypePolicy, Wishes};
 use crate::files::{self, BUNDLE_BYTES, CatalogueSource, CatalogueVersion, Folder};
+use crate::reader::Reader;
 use crate::report::{CatalogueErrors, Place, Report};
 
 /// The name that problems of a bundle as a whole stand under.
@@ -26,6 +30,32 @@ const BUNDLE: &str = "bundle";
 pub struct Catalogues {
     compiled: Compiled,
     version: CatalogueVersion,
+    mask_key: MaskKey,
+}
+
+/// Why an event is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AdmitRefusal {
+    /// It says another tenant than its publisher's.
+    #[error("other_tenant")]
+    OtherTenant,
+    /// Its publisher may not publish to the channel.
+    #[error(transparent)]
+    Channel(#[from] Refusal),
+}
+
+/// Why no policy is found for an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unplaced {
+    /// Nobody declares its type.
+    #[error("no catalogue declares the event's type")]
+    Type,
+    /// Nobody declares its channel's kind.
+    #[error("no catalogue declares the channel's kind")]
+    Kind,
+    /// Its type is for channels of another kind.
+    #[error("the type is not for channels of this kind")]
+    OtherKind,
 }
 
 impl Catalogues {
@@ -41,7 +71,7 @@ impl Catalogues {
 
     fn check(folders: Vec<Folder>, mut report: Report) -> Result<Self, CatalogueErrors> {
         let compiled = check::compile(folders, &mut report);
-        let catalogues = Self { version: files::version_of(&compiled.folders), compiled };
+        let catalogues = Self { version: files::version_of(&compiled.folders), compiled, mask_key: check::no_key() };
         let size = catalogues.bundle().len();
         if size > BUNDLE_BYTES {
             let place = Place { file: BUNDLE.into(), line: 1 };
@@ -59,6 +89,27 @@ impl Catalogues {
             policy.event_bytes_max = bytes.min(limits::EVENT_BYTES_HARD);
         }
         self
+    }
+
+    /// The same, with the deployment's secret for fields that are masked by `hash`. All routers of a deployment need the same one.
+    #[must_use]
+    pub fn with_mask_key(mut self, key: &MaskKey) -> Self {
+        for policy in self.compiled.types.values_mut() {
+            policy.mask_key = key.clone();
+        }
+        self.mask_key = key.clone();
+        self
+    }
+
+    /// The secret of these catalogues: another version of them needs the same.
+    #[must_use]
+    pub fn mask_key(&self) -> &MaskKey {
+        &self.mask_key
+    }
+
+    /// The types with a field that is masked by `hash`, so that [`Catalogues::with_mask_key`] is needed before an event is routed; sorted.
+    pub fn hashed_types(&self) -> impl Iterator<Item = &EventType> {
+        self.compiled.types.values().filter(|policy| policy.schema.hashes()).map(TypePolicy::event_type)
     }
 
     /// The names of the catalogues that ship, sorted.
@@ -142,6 +193,54 @@ impl Catalogues {
         let policy = self.kind(channel.kind())?;
         let room = claims.channels.leaves_publish(channel);
         self.ask(room, &policy.publish, claims, channel.kind(), channel.id())
+    }
+
+    /// Lets an event in under these claims: it gets their tenant and their principal, whatever it said itself, and loses a wish that does
+    /// not count.
+    ///
+    /// # Errors
+    /// Why not; the event is as it was.
+    pub fn admit(&self, claims: &Claims, event: &mut Attributes) -> Result<(), AdmitRefusal> {
+        if event.tenant != claims.tenant && event.tenant != Tenant::default_tenant() {
+            return Err(AdmitRefusal::OtherTenant);
+        }
+        self.may_publish(claims, &event.channel)?;
+        event.tenant = claims.tenant.clone();
+        event.principal.clone_from(&claims.sub);
+        let counts = |lane: &Lane| self.may_wish(claims, &event.event_type, &event.channel, *lane);
+        event.priority = event.priority.filter(counts);
+        Ok(())
+    }
+
+    /// The policy of an event: its type's, which must be for channels of its kind.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn place(&self, event: &Attributes) -> Result<&TypePolicy, Unplaced> {
+        let policy = self.event_type(&event.event_type).ok_or(Unplaced::Type)?;
+        let kind = event.channel.kind();
+        if !self.declares_kind(kind) {
+            return Err(Unplaced::Kind);
+        }
+        if policy.channel_kind() == kind { Ok(policy) } else { Err(Unplaced::OtherKind) }
+    }
+
+    /// Whether the bearer's wish for a lane counts. One that does not is as if it had not been said: the event is published all the same.
+    #[must_use]
+    pub fn may_wish(&self, claims: &Claims, event_type: &EventType, channel: &Channel, lane: Lane) -> bool {
+        match self.event_type(event_type).map(|policy| &policy.wishes) {
+            None => false,
+            Some(Wishes::Anyone) => true,
+            Some(Wishes::By(rules)) => {
+                rules.get(&lane).is_some_and(|rule| self.ask(true, rule, claims, channel.kind(), channel.id()).is_ok())
+            }
+        }
+    }
+
+    /// Who reads with these claims.
+    #[must_use]
+    pub fn reader(&self, claims: &Claims) -> Reader {
+        Reader::new(claims, self.labels_of(claims))
     }
 
     fn kind(&self, kind: &str) -> Result<&ChannelPolicy, Refusal> {

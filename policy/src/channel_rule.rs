@@ -90,7 +90,7 @@ fn evaluate(rule: &Rule, asked: &Asked<'_>) -> bool {
 /// What a channel's rule reads.
 fn variables() -> Variables {
     Variables::from([
-        ("claims", Holds::fields(&["sub", "tenant", "roles", "labels", "channels"])),
+        ("claims", Holds::fields(&["sub", "tenant", "roles", "labels", "regions", "channels"])),
         ("channel", channel_holds()),
     ])
 }
@@ -118,6 +118,9 @@ fn claims_value<'v>(asked: &Asked<'v>, read: &Read) -> CelValue<'v> {
     ];
     if read.reads("labels") {
         fields.push(("labels", value::texts(asked.labels.iter().map(Label::as_str))));
+    }
+    if read.reads("regions") {
+        fields.push(("regions", value::texts(claims.regions.iter().map(String::as_str))));
     }
     if read.reads("channels") {
         let patterns = |list: &'v Option<Vec<String>>| match list {

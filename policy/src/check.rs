@@ -3,24 +3,33 @@
 //! In: the files. Out: the policy, compiled, as far as it goes; everything that is wrong is in the report, and nothing is
 //! served where the report is not empty.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod event_rules;
 
-use cel::common::ast::LiteralValue;
+use std::collections::BTreeMap;
+
+use schemas::avro::MaskKey;
 use schemas::id::EventType;
-use schemas::lane::Lane;
 use schemas::limits;
 
-use crate::channel_rule::{ChannelPolicy, ChannelRule, channel_holds};
-use crate::declaration::{Declaration, DeclaredChannel, DeclaredType, start_of};
-use crate::event_rule::{EVENT_FIELDS, LaneRule, TypePolicy};
+use event_rules::EventRules;
+
+use crate::channel_rule::{ChannelPolicy, ChannelRule};
+use crate::declaration::{Declaration, DeclaredChannel, DeclaredRequires, DeclaredType, start_of};
+use crate::event_rule::TypePolicy;
 use crate::example::Example;
 use crate::files::{CATALOGUE_FILE, Folder, MAP_FILE};
 use crate::map::EventMap;
 use crate::payload_schema::PayloadSchema;
-use crate::reads::{Holds, Reads, Variables};
 use crate::report::{Located, Report};
-use crate::rule::Rule;
 use crate::view::{LabelSet, label_sets};
+
+/// Pseudonyms are made with it where no deployment's key is at hand: in examples and explanations.
+const NO_KEY: &[u8] = b"tidegate: the key of examples";
+
+/// The key of examples.
+pub(crate) fn no_key() -> MaskKey {
+    MaskKey::new(NO_KEY)
+}
 
 /// Everything that was declared, compiled.
 #[derive(Debug, Default)]
@@ -108,26 +117,25 @@ impl Compiled {
             report.add(&kind.place, format!("no catalogue declares the channel kind {:?}", kind.value));
         }
         let schema = declared.schema.as_ref().and_then(|file| read_schema(folder, file, records, report));
-        let fields = schema.as_ref().map_or(Holds::Anything, |schema| Holds::Fields(schema.fields.clone()));
-        let variables = variables(fields);
-        let lane = declared.lane.as_ref().and_then(|lane| lane_rule(lane, &variables, report));
-        let conflate =
-            declared.conflate.as_ref().and_then(|rule| conflate_rule(rule, &variables, schema.as_ref(), report));
+        let rules = event_rules::compile(declared, schema.as_ref(), report);
         let (Some(schema), Some(kind)) = (schema, &declared.channel) else { return };
         let sets = label_sets(&schema.schema.labels(), self.roles.values());
         let views = report.check(&name.place, sets).unwrap_or_default();
-        let lane = lane.unwrap_or(LaneRule::Producer);
+        let reads = rules.reads();
+        let EventRules { lane, wishes, audience, expires, conflate } = rules;
         let policy = TypePolicy {
             event_type: name.value.clone(),
             schema: schema.schema,
             channel_kind: kind.value.clone(),
-            reads: reads(&lane, conflate.as_ref()),
+            reads,
             lane,
-            requires: declared.requires.iter().map(|label| label.value.clone()).collect(),
-            expires: declared.expires,
+            wishes,
+            audience,
+            expires,
             conflate,
             views,
             event_bytes_max: limits::EVENT_BYTES_DEFAULT,
+            mask_key: no_key(),
         };
         if self.types.insert(name.value.clone(), policy).is_some() {
             report.add(&name.place, format!("the type {} is declared twice", name.value));
@@ -138,9 +146,13 @@ impl Compiled {
     fn check_labels(&self, declarations: &[&Declaration], report: &mut Report) {
         let held: LabelSet = self.roles.values().flatten().cloned().collect();
         let mut opening: LabelSet = self.types.values().flat_map(|policy| policy.schema.labels()).collect();
-        let required =
-            declarations.iter().flat_map(|declaration| &declaration.types).flat_map(|declared| &declared.requires);
-        for label in required {
+        opening.extend(self.types.values().flat_map(TypePolicy::labels_of_rules));
+        let types = declarations.iter().flat_map(|declaration| &declaration.types);
+        let required = types.filter_map(|declared| match &declared.requires {
+            DeclaredRequires::Labels(labels) => Some(labels),
+            DeclaredRequires::Rule(_) => None,
+        });
+        for label in required.flatten() {
             opening.insert(label.value.clone());
             if !held.contains(&label.value) {
                 report.add(&label.place, format!("no role holds the label {}", label.value));
@@ -191,66 +203,4 @@ fn read_schema(
             None
         }
     }
-}
-
-/// What an event's rule reads.
-fn variables(payload: Holds) -> Variables {
-    Variables::from([("payload", payload), ("event", Holds::fields(&EVENT_FIELDS)), ("channel", channel_holds())])
-}
-
-fn compile_rule(text: &Located<String>, variables: &Variables, report: &mut Report) -> Option<Rule> {
-    let compiled = Rule::compile(&text.value, variables);
-    compiled.map_err(|problems| problems.iter().for_each(|problem| report.add(&text.place, problem))).ok()
-}
-
-/// A lane's word, or a rule whose literal results are lanes' words.
-fn lane_rule(text: &Located<String>, variables: &Variables, report: &mut Report) -> Option<LaneRule> {
-    match Lane::parse(&text.value) {
-        Ok(lane) => return Some(LaneRule::Fixed(lane)),
-        Err(error) if text.value.chars().all(|c| c.is_alphanumeric() || c == '_') => {
-            report.add(&text.place, error);
-            return None;
-        }
-        Err(_) => {}
-    }
-    let rule = compile_rule(text, variables, report)?;
-    for literal in rule.literal_results() {
-        match literal {
-            LiteralValue::String(word) => drop(report.check(&text.place, Lane::parse(word.inner()))),
-            LiteralValue::Boolean(_)
-            | LiteralValue::Bytes(_)
-            | LiteralValue::Double(_)
-            | LiteralValue::Int(_)
-            | LiteralValue::Null
-            | LiteralValue::UInt(_) => report.add(&text.place, "a lane is high, medium or low"),
-        }
-    }
-    Some(LaneRule::Rule(rule))
-}
-
-/// The key goes to every reader, so nothing of a labelled field may be in it.
-fn conflate_rule(
-    text: &Located<String>,
-    variables: &Variables,
-    schema: Option<&PayloadSchema>,
-    report: &mut Report,
-) -> Option<Rule> {
-    let rule = compile_rule(text, variables, report)?;
-    let none = BTreeSet::new();
-    let labelled = schema.map_or(&none, |schema| &schema.labelled);
-    if let Some(read) = rule.reads().of("payload") {
-        for field in labelled.iter().filter(|field| read.reads(field)) {
-            report.add(&text.place, format!("a conflation key is shown to every reader, and {field} carries labels"));
-        }
-    }
-    Some(rule)
-}
-
-fn reads(lane: &LaneRule, conflate: Option<&Rule>) -> Reads {
-    let mut reads = conflate.map(|rule| rule.reads().clone()).unwrap_or_default();
-    match lane {
-        LaneRule::Rule(rule) => reads.join(rule.reads()),
-        LaneRule::Producer | LaneRule::Fixed(_) => {}
-    }
-    reads
 }

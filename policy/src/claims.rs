@@ -22,6 +22,8 @@ pub struct Claims {
     pub roles: BTreeSet<String>,
     /// Labels held directly, beside those of the roles.
     pub labels: BTreeSet<Label>,
+    /// Where the bearer is, for events that are for some regions only.
+    pub regions: BTreeSet<String>,
     /// Channels that the token narrows its bearer to.
     pub channels: ChannelGrants,
     /// When the token ends.
@@ -50,6 +52,7 @@ impl Claims {
             tenant: Tenant::default_tenant(),
             roles: BTreeSet::new(),
             labels: BTreeSet::new(),
+            regions: BTreeSet::new(),
             channels: ChannelGrants::default(),
             exp: None,
         }

@@ -3,17 +3,15 @@
 //! In: the file's text. Out: a [`Declaration`] in which every value knows its line. What has the wrong shape goes to the
 //! report and is left out.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use schemas::channel::{Channel, ChannelPattern};
-use schemas::id::{EventId, EventType, Label, Source, Tenant};
+use schemas::channel::ChannelPattern;
+use schemas::id::{EventType, Label};
 use schemas::lane::Lane;
-use schemas::time::Timestamp;
 
+use crate::declared_example;
 use crate::document::{Node, Reader};
-use crate::example::{Example, ExampleEvent, Sees};
+use crate::example::Example;
 use crate::report::{Located, Place, Report};
 
 /// A type's domain is part of a topic's name, which Kafka keeps to 249 bytes, prefix included.
@@ -42,9 +40,23 @@ pub(crate) struct DeclaredType {
     pub(crate) schema: Option<Located<String>>,
     pub(crate) channel: Option<Located<String>>,
     pub(crate) lane: Option<Located<String>>,
-    pub(crate) requires: Vec<Located<Label>>,
-    pub(crate) expires: Option<Duration>,
+    pub(crate) wish: Option<Located<DeclaredWishes>>,
+    pub(crate) requires: DeclaredRequires,
+    pub(crate) only_users: Option<Located<String>>,
+    pub(crate) except_author: Option<Located<String>>,
+    pub(crate) regions: Option<Located<String>>,
+    pub(crate) expires: Option<Located<String>>,
     pub(crate) conflate: Option<Located<String>>,
+}
+
+/// `wish`: for a lane the rule that says whose wish counts.
+pub(crate) type DeclaredWishes = Vec<(Lane, Located<String>)>;
+
+/// `requires`: labels, or a rule that gives labels.
+#[derive(Debug)]
+pub(crate) enum DeclaredRequires {
+    Labels(Vec<Located<Label>>),
+    Rule(Located<String>),
 }
 
 impl Declaration {
@@ -67,7 +79,8 @@ impl Declaration {
         }
         if let Some(node) = fields.get("examples") {
             let examples = reader.list(node, "examples");
-            declaration.examples = examples.iter().filter_map(|node| example(&mut reader, node)).collect();
+            declaration.examples =
+                examples.iter().filter_map(|node| declared_example::read(&mut reader, node)).collect();
         }
         declaration
     }
@@ -104,17 +117,51 @@ fn channel(reader: &mut Reader<'_>, key: Located<&str>, node: &Node) -> Option<D
 fn event_type(reader: &mut Reader<'_>, key: &Located<&str>, node: &Node) -> Option<DeclaredType> {
     let name = parse_event_type(key.value);
     let name = reader.report().check(&key.place, name)?;
-    let known = ["schema", "channel", "lane", "requires", "expires", "conflate"];
+    let known = [
+        "schema",
+        "channel",
+        "lane",
+        "wish",
+        "requires",
+        "only_users",
+        "except_author",
+        "regions",
+        "expires",
+        "conflate",
+    ];
     let fields = reader.fields(node, "a type", &known)?;
+    let mut rule = |key: &str| reader.optional(&fields, key).filter(|rule| !rule.value.trim().is_empty());
+    let (only_users, except_author, regions) = (rule("only_users"), rule("except_author"), rule("regions"));
+    let conflate = rule("conflate");
     Some(DeclaredType {
         event_type: Located { value: name, place: key.place.clone() },
         schema: reader.required(&fields, "schema"),
         channel: reader.required(&fields, "channel"),
         lane: reader.optional(&fields, "lane"),
-        requires: fields.get("requires").map(|node| labels(reader, node, "requires")).unwrap_or_default(),
-        expires: reader.optional(&fields, "expires").and_then(|expires| duration(reader, &expires)),
-        conflate: reader.optional(&fields, "conflate").filter(|rule| !rule.value.trim().is_empty()),
+        wish: fields.get("wish").and_then(|node| wish(reader, node)),
+        requires: requires(reader, fields.get("requires")),
+        only_users,
+        except_author,
+        regions,
+        expires: reader.optional(&fields, "expires"),
+        conflate,
     })
+}
+
+/// A text is a rule, a list is labels.
+fn requires(reader: &mut Reader<'_>, node: Option<&Node>) -> DeclaredRequires {
+    let Some(node) = node else { return DeclaredRequires::Labels(Vec::new()) };
+    match reader.text_of(node) {
+        Some(rule) => DeclaredRequires::Rule(rule),
+        None => DeclaredRequires::Labels(labels(reader, node, "requires")),
+    }
+}
+
+/// For each lane the rule that says whose wish counts.
+fn wish(reader: &mut Reader<'_>, node: &Node) -> Option<Located<DeclaredWishes>> {
+    let fields = reader.fields(node, "wish", &Lane::ALL.map(Lane::as_str))?;
+    let rules = Lane::ALL.into_iter().filter_map(|lane| Some((lane, reader.optional(&fields, lane.as_str())?)));
+    Some(Located { value: rules.collect(), place: fields.place.clone() })
 }
 
 /// `<domain>.<name>`, with more dots if you like: parts of letters, digits, `_` and `-`.
@@ -130,99 +177,18 @@ fn parse_event_type(text: &str) -> Result<EventType, String> {
     }
 }
 
-/// `never`, or a duration such as `10s`, `5m`, `1h` or `2d`.
-fn duration(reader: &mut Reader<'_>, text: &Located<String>) -> Option<Duration> {
-    if text.value == "never" {
-        return None;
-    }
-    let parsed = humantime::parse_duration(&text.value)
-        .map_err(|error| format!("{:?} is neither never nor a duration: {error}", text.value));
-    reader.report().check(&text.place, parsed)
-}
-
-fn labels(reader: &mut Reader<'_>, node: &Node, what: &str) -> Vec<Located<Label>> {
+pub(crate) fn labels(reader: &mut Reader<'_>, node: &Node, what: &str) -> Vec<Located<Label>> {
     let texts = reader.texts(node, what);
     texts.into_iter().filter_map(|text| parsed(reader, text, Label::parse)).collect()
 }
 
-fn parsed<T, E: std::fmt::Display>(
+pub(crate) fn parsed<T, E: std::fmt::Display>(
     reader: &mut Reader<'_>,
     text: Located<String>,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Option<Located<T>> {
     let value = reader.report().check(&text.place, parse(&text.value))?;
     Some(Located { value, place: text.place })
-}
-
-fn example(reader: &mut Reader<'_>, node: &Node) -> Option<Example> {
-    let fields = reader.fields(node, "an example", &["as", "event", "sees"])?;
-    let missing = ["as", "event", "sees"].into_iter().filter(|key| fields.get(key).is_none());
-    missing.for_each(|key| reader.report().add(&fields.place, format!("{key} is missing")));
-    let bearer = fields.get("as").and_then(|node| bearer(reader, node));
-    let event = fields.get("event").and_then(|node| event(reader, node));
-    let sees = fields.get("sees").and_then(|node| sees(reader, node));
-    Some(Example { place: fields.place, bearer: bearer?, event: event?, sees: sees? })
-}
-
-fn bearer(reader: &mut Reader<'_>, node: &Node) -> Option<crate::Claims> {
-    let fields = reader.fields(node, "as", &["sub", "tenant", "roles", "labels"])?;
-    let roles = fields.get("roles").map(|node| reader.texts(node, "roles")).unwrap_or_default();
-    let labels = fields.get("labels").map(|node| labels(reader, node, "labels")).unwrap_or_default();
-    Some(crate::Claims {
-        sub: reader.optional(&fields, "sub").map(|sub| sub.value),
-        tenant: tenant(reader, &fields),
-        roles: roles.into_iter().map(|role| role.value).collect(),
-        labels: labels.into_iter().map(|label| label.value).collect::<BTreeSet<_>>(),
-        ..crate::Claims::anonymous()
-    })
-}
-
-fn tenant(reader: &mut Reader<'_>, fields: &crate::document::Fields<'_>) -> Tenant {
-    let tenant = reader.optional(fields, "tenant").and_then(|text| parsed(reader, text, Tenant::parse));
-    tenant.map_or_else(Tenant::default_tenant, |tenant| tenant.value)
-}
-
-fn event(reader: &mut Reader<'_>, node: &Node) -> Option<ExampleEvent> {
-    let known =
-        ["type", "subject", "data", "id", "source", "time", "tenant", "priority", "expires", "conflationkey", "author"];
-    let fields = reader.fields(node, "event", &known)?;
-    let event_type = reader.required(&fields, "type").and_then(|text| parsed(reader, text, EventType::parse));
-    let channel = reader.required(&fields, "subject").and_then(|text| parsed(reader, text, Channel::parse));
-    let mut moment = |key: &str| {
-        let text = reader.optional(&fields, key)?;
-        parsed(reader, text, Timestamp::parse).map(|time| time.value)
-    };
-    let (time, expires) = (moment("time"), moment("expires"));
-    let id = reader.optional(&fields, "id").and_then(|text| parsed(reader, text, EventId::parse));
-    let source = reader.optional(&fields, "source").and_then(|text| parsed(reader, text, Source::parse));
-    let priority = reader.optional(&fields, "priority").and_then(|text| parsed(reader, text, Lane::parse));
-    Some(ExampleEvent {
-        event_type: event_type?,
-        channel: channel?.value,
-        id: id.map(|id| id.value),
-        source: source.map(|source| source.value),
-        tenant: tenant(reader, &fields),
-        time,
-        priority: priority.map(|lane| lane.value),
-        expires,
-        conflation_key: reader.optional(&fields, "conflationkey").map(|key| key.value),
-        author: reader.optional(&fields, "author").map(|author| author.value),
-        data: fields.get("data").map_or_else(|| serde_json::json!({}), Node::to_json),
-    })
-}
-
-fn sees(reader: &mut Reader<'_>, node: &Node) -> Option<Sees> {
-    if node.to_json() == "nothing" {
-        return Some(Sees::Nothing);
-    }
-    let fields = reader.fields(node, "sees", &["lane", "data", "absent"])?;
-    let lane = reader.optional(&fields, "lane").and_then(|text| parsed(reader, text, Lane::parse));
-    let absent = fields.get("absent").map(|node| reader.texts(node, "absent")).unwrap_or_default();
-    Some(Sees::Event {
-        lane: lane.map(|lane| lane.value),
-        data: fields.get("data").map(Node::to_json),
-        absent: absent.into_iter().map(|name| name.value).collect(),
-    })
 }
 
 /// Where a file begins: for what is wrong with the file as a whole.

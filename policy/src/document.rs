@@ -138,6 +138,14 @@ impl<'report> Reader<'report> {
         Some(Located { value, place: self.place(node) })
     }
 
+    /// The text that a value is; none where it has another shape, which is no problem.
+    pub(crate) fn text_of(&self, node: &Node) -> Option<Located<String>> {
+        match &node.shape {
+            Shape::Text(text) => Some(Located { value: text.clone(), place: self.place(node) }),
+            Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::List(_) | Shape::Map(_) => None,
+        }
+    }
+
     /// A list of texts; an item of another shape is a problem.
     pub(crate) fn texts(&mut self, node: &Node, what: &str) -> Vec<Located<String>> {
         let item = format!("an item of {what}");

@@ -1,25 +1,27 @@
 //! Event rules: what policy makes of one event.
 //!
-//! In: an event's attributes and its decoded payload. Out: a [`Routing`]: lane, required labels, expiry, conflation key and
+//! In: an event's attributes and its decoded payload. Out: a [`Routing`]: lane, who gets it, expiry, conflation key and
 //! the payload once per view. It is a pure function of the event and the catalogue; a rule that fails refuses the event.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use apache_avro::types::Value as Avro;
 use bytes::{Bytes, BytesMut};
-use cel::Context;
-use schemas::avro::AvroSchema;
+use cel::{Context, Value};
+use schemas::avro::{AvroSchema, MaskKey, Masking};
 use schemas::channel::Channel;
 use schemas::delivery::{Delivery, Origin, View};
 use schemas::event::Attributes;
-use schemas::id::{EventType, Label};
+use schemas::id::{EventType, Label, Tenant};
 use schemas::lane::Lane;
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 use schemas::{cloudevent, limits};
 
-use crate::channel_rule::channel_value;
+use crate::audience::{Audience, AudienceRules};
+use crate::channel_rule::{ChannelRule, channel_value};
 use crate::functions;
 use crate::reads::{Read, Reads};
 use crate::rule::Rule;
@@ -38,6 +40,12 @@ pub struct Routing {
     pub lane: Lane,
     /// What a reader must hold to get it at all; sorted.
     pub required_labels: Vec<Label>,
+    /// Where a reader must be; none means anywhere.
+    pub regions: Vec<String>,
+    /// Who alone gets it; none means everyone.
+    pub only_users: Vec<String>,
+    /// The author, where they do not get it.
+    pub except_author: Option<String>,
     /// When it is no longer worth delivering: the earlier of what the producer and the catalogue say.
     pub expires: Option<Timestamp>,
     /// Its conflation key.
@@ -67,6 +75,50 @@ pub enum RouteError {
     },
 }
 
+/// Where a routed event came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Came {
+    /// `ce_time`, else the append time.
+    pub time: Timestamp,
+    /// The append time of the source record.
+    pub accepted_time: Timestamp,
+    /// The source record.
+    pub origin: Origin,
+}
+
+impl Routing {
+    /// The event as it stands in its lane. Its epoch is the writer's to say, and 0 here.
+    #[must_use]
+    pub fn deliver(self, attributes: &Attributes, came: Came) -> Delivery {
+        Delivery {
+            id: attributes.id.clone(),
+            event_type: attributes.event_type.clone(),
+            source: attributes.source.clone(),
+            channel: attributes.channel.clone(),
+            tenant: attributes.tenant.clone(),
+            time: came.time,
+            accepted_time: came.accepted_time,
+            lane: self.lane,
+            origin: came.origin,
+            epoch: 0,
+            required_labels: self.required_labels,
+            regions: self.regions,
+            only_users: self.only_users,
+            except_author: self.except_author,
+            expires: self.expires,
+            conflation_key: self.conflation_key,
+            principal: attributes.principal.clone(),
+            views: self.views,
+        }
+    }
+}
+
+impl RouteError {
+    pub(crate) fn rule(rule: &'static str, detail: impl Into<String>) -> Self {
+        Self::Rule { rule, detail: detail.into() }
+    }
+}
+
 /// The policy of one event type.
 #[derive(Debug)]
 pub struct TypePolicy {
@@ -74,14 +126,16 @@ pub struct TypePolicy {
     pub(crate) schema: AvroSchema,
     pub(crate) channel_kind: String,
     pub(crate) lane: LaneRule,
-    pub(crate) requires: LabelSet,
-    pub(crate) expires: Option<Duration>,
+    pub(crate) wishes: Wishes,
+    pub(crate) audience: AudienceRules,
+    pub(crate) expires: Expiry,
     pub(crate) conflate: Option<Rule>,
     /// What the rules read together: the payload's CEL value is built once.
     pub(crate) reads: Reads,
     /// The label sets of its views, the last being the union of all.
     pub(crate) views: Vec<LabelSet>,
     pub(crate) event_bytes_max: usize,
+    pub(crate) mask_key: MaskKey,
 }
 
 /// How a type's lane is found.
@@ -92,6 +146,26 @@ pub(crate) enum LaneRule {
     /// Always this one.
     Fixed(Lane),
     /// By rule; the producer's wish counts only where the rule reads it as `event.priority`.
+    Rule(Rule),
+}
+
+/// Whose wish for a lane counts.
+#[derive(Debug)]
+pub(crate) enum Wishes {
+    /// That of everybody who may publish.
+    Anyone,
+    /// For each lane that of whom its rule lets; for others nobody's.
+    By(BTreeMap<Lane, ChannelRule>),
+}
+
+/// When an event of a type is no longer worth delivering.
+#[derive(Debug)]
+pub(crate) enum Expiry {
+    /// The catalogue is silent.
+    Never,
+    /// So long after its time.
+    After(Duration),
+    /// By rule.
     Rule(Rule),
 }
 
@@ -120,6 +194,11 @@ impl TypePolicy {
         &self.views
     }
 
+    /// Labels that a rule of `requires` may name.
+    pub(crate) fn labels_of_rules(&self) -> impl Iterator<Item = Label> {
+        self.audience.labels()
+    }
+
     /// Decides on an event whose payload is a value of [`TypePolicy::schema`]. `time` is `ce_time`, else the append time.
     ///
     /// # Errors
@@ -131,33 +210,50 @@ impl TypePolicy {
         time: Timestamp,
         payload: &Avro,
     ) -> Result<Routing, RouteError> {
-        let (lane, conflation_key) = self.decide(attributes, channel, time, payload)?;
-        let ends = self.expires.map(|after| time.plus(after));
+        let context = self.context(attributes, channel, time, payload);
+        let Audience { required_labels, only_users, except_author, regions } =
+            self.audience.decide(attributes, &context)?;
+        let ends = self.ends(time, &context)?;
         let routing = Routing {
-            lane,
-            required_labels: self.requires.iter().cloned().collect(),
+            lane: self.lane(attributes, &context)?,
+            required_labels,
+            regions,
+            only_users,
+            except_author,
             expires: attributes.expires.into_iter().chain(ends).min(),
-            conflation_key,
-            views: self.views.iter().map(|labels| self.view(labels, payload)).collect(),
+            conflation_key: self.conflation_key(attributes, &context)?,
+            views: self.views.iter().map(|labels| self.view(labels, payload, &attributes.tenant)).collect(),
         };
         self.check_size(attributes, channel, time, &routing)?;
         Ok(routing)
     }
 
-    fn view(&self, labels: &LabelSet, payload: &Avro) -> View {
+    /// The payload in the longest of its views, with all fields or with masks in their place. It is as long under any key.
+    #[must_use]
+    pub fn widest(&self, payload: &Avro, tenant: &Tenant) -> Bytes {
+        let mut whole = Vec::new();
+        self.schema.write_json(payload, &self.schema.labels(), &mut whole);
+        if !self.schema.hashes() {
+            return whole.into();
+        }
+        let views = self.views.iter().map(|labels| self.view(labels, payload, tenant).data);
+        views.chain([Bytes::from(whole)]).max_by_key(Bytes::len).unwrap_or_default()
+    }
+
+    fn view(&self, labels: &LabelSet, payload: &Avro, tenant: &Tenant) -> View {
         let mut data = Vec::new();
-        self.schema.write_json(payload, labels, &mut data);
+        self.schema.write_view(payload, labels, Masking { key: &self.mask_key, tenant }, &mut data);
         View { labels: labels.iter().cloned().collect(), data: Bytes::from(data) }
     }
 
-    /// The lane and the conflation key.
-    fn decide(
+    /// What the rules read, built once for all of them.
+    fn context<'v>(
         &self,
-        attributes: &Attributes,
-        channel: &Channel,
+        attributes: &'v Attributes,
+        channel: &'v Channel,
         time: Timestamp,
-        payload: &Avro,
-    ) -> Result<(Lane, Option<String>), RouteError> {
+        payload: &'v Avro,
+    ) -> Context<'v, 'v> {
         let mut context = functions::context();
         if let Some(read) = self.reads.of("payload") {
             context.add_variable_as_val("payload", value::of_record(payload, read));
@@ -168,16 +264,31 @@ impl TypePolicy {
         if let Some(read) = self.reads.of("channel") {
             context.add_variable_as_val("channel", channel_value(channel.kind(), channel.id(), read));
         }
-        let lane = match &self.lane {
-            LaneRule::Producer => attributes.priority.unwrap_or(Lane::Medium),
-            LaneRule::Fixed(lane) => *lane,
-            LaneRule::Rule(rule) => lane(rule, &context)?,
-        };
-        let key = match &self.conflate {
-            None => attributes.conflation_key.clone(),
-            Some(rule) => conflation_key(rule, &context)?,
-        };
-        Ok((lane, key))
+        context
+    }
+
+    fn lane(&self, attributes: &Attributes, context: &Context<'_, '_>) -> Result<Lane, RouteError> {
+        match &self.lane {
+            LaneRule::Producer => Ok(attributes.priority.unwrap_or(Lane::Medium)),
+            LaneRule::Fixed(lane) => Ok(*lane),
+            LaneRule::Rule(rule) => lane(rule, context),
+        }
+    }
+
+    fn conflation_key(&self, attributes: &Attributes, context: &Context<'_, '_>) -> Result<Option<String>, RouteError> {
+        match &self.conflate {
+            None => Ok(attributes.conflation_key.clone()),
+            Some(rule) => conflation_key(rule, context),
+        }
+    }
+
+    /// What the catalogue says of the event's end.
+    fn ends(&self, time: Timestamp, context: &Context<'_, '_>) -> Result<Option<Timestamp>, RouteError> {
+        match &self.expires {
+            Expiry::Never => Ok(None),
+            Expiry::After(after) => Ok(Some(time.plus(*after))),
+            Expiry::Rule(rule) => end(rule, time, context),
+        }
     }
 
     /// An event far below the limit is not rendered: what its attributes can be at the most is added to its payload.
@@ -211,7 +322,7 @@ impl TypePolicy {
 }
 
 fn lane(rule: &Rule, context: &Context<'_, '_>) -> Result<Lane, RouteError> {
-    let failed = |detail: String| RouteError::Rule { rule: "lane", detail };
+    let failed = |detail: String| RouteError::rule("lane", detail);
     let word = rule.evaluate_text(context).map_err(failed)?;
     let lane = word.and_then(|word| Lane::parse(&word).ok());
     lane.ok_or_else(|| failed("it gives what is no lane".to_owned()))
@@ -219,7 +330,7 @@ fn lane(rule: &Rule, context: &Context<'_, '_>) -> Result<Lane, RouteError> {
 
 /// Null and the empty text are no key.
 fn conflation_key(rule: &Rule, context: &Context<'_, '_>) -> Result<Option<String>, RouteError> {
-    let failed = |detail: String| RouteError::Rule { rule: "conflate", detail };
+    let failed = |detail: String| RouteError::rule("conflate", detail);
     let key = rule.evaluate_text(context).map_err(failed)?.filter(|key| !key.is_empty());
     match key {
         Some(key) if key.len() > limits::ATTRIBUTE_BYTES => {
@@ -227,6 +338,19 @@ fn conflation_key(rule: &Rule, context: &Context<'_, '_>) -> Result<Option<Strin
         }
         key => Ok(key.map(Arc::unwrap_or_clone)),
     }
+}
+
+/// A time, a duration after the event's, or null for never.
+fn end(rule: &Rule, time: Timestamp, context: &Context<'_, '_>) -> Result<Option<Timestamp>, RouteError> {
+    let failed = |detail: String| RouteError::rule("expires", detail);
+    let given = rule.evaluate(context).map_err(failed)?;
+    if let Value::Timestamp(at) = given {
+        return Ok(Some(Timestamp::from_millis(at.timestamp_millis())));
+    }
+    if let Value::Duration(after) = given {
+        return Ok(Some(Timestamp::from_millis(time.millis().saturating_add(after.num_milliseconds()))));
+    }
+    if given == Value::Null { Ok(None) } else { Err(failed(format!("it gives {}, not a time", given.type_of()))) }
 }
 
 /// `event`: the attributes, absent ones as null; `time` is a timestamp.
@@ -250,26 +374,9 @@ pub(crate) const EVENT_FIELDS: [&str; 8] = ["id", "type", "source", "subject", "
 
 /// The bytes of the largest rendering.
 fn rendered_bytes(attributes: &Attributes, channel: &Channel, time: Timestamp, routing: &Routing) -> usize {
-    let delivery = Delivery {
-        id: attributes.id.clone(),
-        event_type: attributes.event_type.clone(),
-        source: attributes.source.clone(),
-        channel: channel.clone(),
-        tenant: attributes.tenant.clone(),
-        time,
-        accepted_time: time,
-        lane: routing.lane,
-        origin: Origin { partition: TopicPartition::new("", 0), offset: 0, index: 0 },
-        epoch: 0,
-        required_labels: routing.required_labels.clone(),
-        regions: Vec::new(),
-        only_users: Vec::new(),
-        except_author: attributes.author.clone(),
-        expires: routing.expires,
-        conflation_key: routing.conflation_key.clone(),
-        principal: None,
-        views: routing.views.clone(),
-    };
+    let origin = Origin { partition: TopicPartition::new("", 0), offset: 0, index: 0 };
+    let delivery = routing.clone().deliver(attributes, Came { time, accepted_time: time, origin });
+    let delivery = Delivery { channel: channel.clone(), ..delivery };
     let mut rendered = BytesMut::new();
     let sizes = (0..delivery.views.len()).map(|view| {
         rendered.clear();

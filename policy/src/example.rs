@@ -1,9 +1,11 @@
 //! Examples: what a catalogue's author expects, run against what policy really decides.
 //!
-//! In: an event, a reader, and what they should see. Out: nothing, or in words what differs. It decides nothing itself: it asks
-//! the same functions as the router and the edge.
+//! In: an event, a reader, and what they should see. Out: nothing, or in words what differs. It decides nothing itself: the way of the
+//! event is [`crate::explain`]'s.
 
-use schemas::channel::{Channel, ChannelPattern};
+use std::time::Duration;
+
+use schemas::channel::Channel;
 use schemas::event::Attributes;
 use schemas::id::{EventId, EventType, Source, Tenant};
 use schemas::lane::Lane;
@@ -12,6 +14,8 @@ use serde_json::Value;
 
 use crate::catalogue::Catalogues;
 use crate::claims::Claims;
+use crate::explain::{Explanation, Question, Seen, Step};
+use crate::filter::Filter;
 use crate::report::{Located, Place};
 
 /// One entry of `examples`.
@@ -20,6 +24,9 @@ pub(crate) struct Example {
     pub(crate) place: Place,
     pub(crate) bearer: Claims,
     pub(crate) event: ExampleEvent,
+    /// How long after the event they read.
+    pub(crate) after: Duration,
+    pub(crate) filter: Option<Filter>,
     pub(crate) sees: Sees,
 }
 
@@ -36,6 +43,8 @@ pub(crate) struct ExampleEvent {
     pub(crate) expires: Option<Timestamp>,
     pub(crate) conflation_key: Option<String>,
     pub(crate) author: Option<String>,
+    /// Who publishes it; none for a producer that writes to the log itself.
+    pub(crate) publisher: Option<Claims>,
     pub(crate) data: Value,
 }
 
@@ -44,65 +53,98 @@ pub(crate) struct ExampleEvent {
 pub(crate) enum Sees {
     /// Not even that there was an event.
     Nothing,
-    /// The event, in this lane, with at least this data, without these fields (names, or JSON pointers).
-    Event { lane: Option<Lane>, data: Option<Value>, absent: Vec<String> },
+    /// It is never published.
+    Refused,
+    /// The event.
+    Event(Expected),
 }
+
+/// What is expected of an event that is seen.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    pub(crate) lane: Option<Lane>,
+    /// At least this data.
+    pub(crate) data: Option<Value>,
+    /// Fields that are not there: names, or JSON pointers.
+    pub(crate) absent: Vec<String>,
+    /// Fields that are there, and are not what was published.
+    pub(crate) masked: Vec<String>,
+    /// The conflation key; the empty text is none.
+    pub(crate) conflationkey: Option<String>,
+}
+
+/// The steps that fail the example itself: the event could not have come so far.
+const BROKEN: [&str; 4] = ["type", "channel kind", "schema", "rules"];
 
 impl Example {
     /// What differs from what was expected, in words.
     pub(crate) fn run(&self, catalogues: &Catalogues) -> Vec<String> {
-        let seen = match self.event.seen_by(&self.bearer, catalogues) {
-            Ok(seen) => seen,
+        let event = match self.event.attributes() {
+            Ok(event) => event,
             Err(problem) => return vec![problem],
         };
+        let time = event.time.unwrap_or_default();
+        let Explanation { steps, seen } = catalogues.explain(&Question {
+            event: &event,
+            data: &self.event.data,
+            publisher: self.event.publisher.as_ref(),
+            reader: &self.bearer,
+            filter: self.filter.clone(),
+            routed_at: time,
+            read_at: time.plus(self.after),
+        });
+        let last = steps.last();
+        if let Some(step) = last.filter(|step| seen.is_none() && BROKEN.contains(&step.step)) {
+            return vec![step.why.clone()];
+        }
+        self.compare(seen, last)
+    }
+
+    fn compare(&self, seen: Option<Seen>, last: Option<&Step>) -> Vec<String> {
+        let refused = seen.is_none() && last.is_some_and(|step| step.step == "publish");
+        let why = last.map(|step| format!("{}: {}", step.step, step.why)).unwrap_or_default();
         match (&self.sees, seen) {
+            (Sees::Refused, None) if refused => Vec::new(),
+            (Sees::Refused, None | Some(_)) => vec!["expected to be refused, but it is published".to_owned()],
+            (Sees::Nothing | Sees::Event(_), None) if refused => vec![format!("it is never published ({why})")],
             (Sees::Nothing, None) => Vec::new(),
-            (Sees::Nothing, Some((lane, data))) => vec![format!("expected nothing, but it is seen in {lane}: {data}")],
-            (Sees::Event { .. }, None) => vec!["expected an event, but nothing is seen".to_owned()],
-            (Sees::Event { lane, data, absent }, Some((seen_lane, seen))) => {
-                let mut differences = Vec::new();
-                differences.extend(
-                    lane.filter(|lane| *lane != seen_lane).map(|lane| format!("lane: expected {lane}, is {seen_lane}")),
-                );
-                data.iter().for_each(|data| compare("", data, &seen, &mut differences));
-                let there = absent.iter().filter_map(|name| at(&seen, name).map(|value| (name, value)));
-                differences.extend(there.map(|(name, value)| format!("{name}: expected to be absent, is {value}")));
-                differences
+            (Sees::Nothing, Some(Seen { lane, data, .. })) => {
+                vec![format!("expected nothing, but it is seen in {lane}: {data}")]
             }
+            (Sees::Event(_), None) => vec![format!("expected an event, but nothing is seen ({why})")],
+            (Sees::Event(expected), Some(seen)) => expected.differences(&seen, &self.event.data),
         }
     }
 }
 
-impl ExampleEvent {
-    fn seen_by(&self, bearer: &Claims, catalogues: &Catalogues) -> Result<Option<(Lane, Value)>, String> {
-        let name = &self.event_type.value;
-        let policy = catalogues.event_type(name).ok_or_else(|| format!("no catalogue declares the type {name}"))?;
-        if policy.channel_kind() != self.channel.kind() {
-            return Err(format!("{name} is for channels {}:…, not {}", policy.channel_kind(), self.channel));
+impl Expected {
+    fn differences(&self, seen: &Seen, published: &Value) -> Vec<String> {
+        let mut differences = Vec::new();
+        if let Some(lane) = self.lane.filter(|lane| *lane != seen.lane) {
+            differences.push(format!("lane: expected {lane}, is {}", seen.lane));
         }
-        let payload = policy.schema().from_json(&self.data).map_err(|mismatches| {
-            let words = mismatches.iter().map(|mismatch| format!("{}: {}", mismatch.pointer, mismatch.detail));
-            format!("the data does not fit the schema: {}", words.collect::<Vec<_>>().join("; "))
-        })?;
-        let attributes = self.attributes()?;
-        let time = attributes.time.unwrap_or_default();
-        let routing = policy.route(&attributes, &self.channel, time, &payload).map_err(|error| error.to_string())?;
-        let held = catalogues.labels_of(bearer);
-        let hidden = catalogues.may_subscribe(bearer, &ChannelPattern::One(self.channel.clone())).is_err()
-            || bearer.tenant != self.tenant
-            || !routing.required_labels.iter().all(|label| held.contains(label))
-            || (self.author.is_some() && self.author == bearer.sub);
-        let view = routing.views.iter().rfind(|view| view.labels.iter().all(|label| held.contains(label)));
-        match view.filter(|_| !hidden) {
-            None => Ok(None),
-            Some(view) => {
-                let data =
-                    serde_json::from_slice(&view.data).map_err(|error| format!("the view is no JSON: {error}"))?;
-                Ok(Some((routing.lane, data)))
+        self.data.iter().for_each(|data| compare("", data, &seen.data, &mut differences));
+        for name in &self.absent {
+            differences.extend(at(&seen.data, name).map(|value| format!("{name}: expected to be absent, is {value}")));
+        }
+        for name in &self.masked {
+            match (at(&seen.data, name), at(published, name)) {
+                (None, _) => differences.push(format!("{name}: expected to be masked, is absent")),
+                (Some(shown), Some(whole)) if shown == whole => {
+                    differences.push(format!("{name}: expected to be masked, is {shown}"));
+                }
+                (Some(_), _) => {}
             }
         }
+        let key = seen.conflation_key.clone().unwrap_or_default();
+        if let Some(expected) = self.conflationkey.as_ref().filter(|expected| **expected != key) {
+            differences.push(format!("conflationkey: expected {expected:?}, is {key:?}"));
+        }
+        differences
     }
+}
 
+impl ExampleEvent {
     fn attributes(&self) -> Result<Attributes, String> {
         let id = self.id.clone().map_or_else(|| EventId::parse("example"), Ok);
         let source = self.source.clone().map_or_else(|| Source::parse("urn:tidegate:example"), Ok);

@@ -14,6 +14,7 @@ pub mod report;
 pub mod files;
 mod document;
 mod declaration;
+mod declared_example;
 mod payload_schema;
 mod functions;
 mod reads;
@@ -23,17 +24,25 @@ mod check;
 
 pub mod catalogue;
 pub mod channel_rule;
+mod audience;
 pub mod event_rule;
 mod view;
+pub mod filter;
+pub mod reader;
+pub mod explain;
 mod example;
 
 pub mod map;
 
 pub use catalogue::Catalogues;
+pub use catalogue::{AdmitRefusal, Unplaced};
 pub use channel_rule::Refusal;
 pub use claims::{ChannelGrants, Claims};
-pub use event_rule::{RouteError, Routing, TypePolicy};
+pub use event_rule::{Came, RouteError, Routing, TypePolicy};
+pub use explain::{Explanation, Outcome, Question, Seen, Step};
 pub use files::{CatalogueSource, CatalogueVersion};
+pub use filter::{Filter, FilterError};
 pub use map::{EventMap, MappedEvent};
+pub use reader::{Reader, Sight, Withheld};
 pub use report::CatalogueErrors;
 pub use token::{Signer, TokenError, Verifier};

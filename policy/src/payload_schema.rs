@@ -37,7 +37,10 @@ impl PayloadSchema {
         if !labels.problems.is_empty() {
             return Err(labels.problems.into_iter().map(|(name, problem)| (line_of(text, &name), problem)).collect());
         }
-        let schema = AvroSchema::parse(text).map_err(|error| at_start(error.to_string()))?;
+        let schema = AvroSchema::parse(text).map_err(|error| {
+            let line = error.field.as_deref().map_or(1, |field| line_of(text, field));
+            vec![(line, error.to_string())]
+        })?;
         let fields = record_fields(&json).ok_or_else(|| at_start("the schema is not a record".to_owned()))?;
         if fields.is_empty() {
             return Err(at_start("the record has no fields".to_owned()));
@@ -106,6 +109,9 @@ impl Labels {
                 if entries.contains_key("labels") {
                     self.problem(name, format!("{name}: labels belong to a field, not to its type"));
                 }
+                if entries.contains_key("mask") {
+                    self.problem(name, format!("{name}: a mask belongs to a field, not to its type"));
+                }
                 for key in ["type", "items", "values"] {
                     entries.get(key).into_iter().for_each(|inner| self.visit(inner));
                 }
@@ -129,6 +135,9 @@ impl Labels {
                 }
                 "label" | "labels" if key != "labels" => {
                     self.problem(name, format!("{name}: the property is `labels`, not `{key}`"));
+                }
+                "mask" | "masks" if key != "mask" => {
+                    self.problem(name, format!("{name}: the property is `mask`, not `{key}`"));
                 }
                 _ => {}
             }

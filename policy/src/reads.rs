@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, SelectExpr};
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 
 use crate::functions;
 
@@ -35,7 +35,11 @@ pub(crate) enum Read {
 
 /// What a rule reads, by variable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Reads(BTreeMap<&'static str, Read>);
+pub(crate) struct Reads {
+    variables: BTreeMap<&'static str, Read>,
+    /// Every text that is written in the rule.
+    texts: BTreeSet<String>,
+}
 
 impl Holds {
     /// Exactly these fields.
@@ -57,12 +61,18 @@ pub(crate) fn survey(expression: &IdedExpr, variables: &Variables) -> Result<Rea
 impl Reads {
     /// What is read of a variable; none where it is not read at all.
     pub(crate) fn of(&self, variable: &str) -> Option<&Read> {
-        self.0.get(variable)
+        self.variables.get(variable)
+    }
+
+    /// Every text that is written in the rule.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(String::as_str)
     }
 
     /// Adds what another rule reads.
     pub(crate) fn join(&mut self, other: &Self) {
-        for (variable, read) in &other.0 {
+        self.texts.extend(other.texts.iter().cloned());
+        for (variable, read) in &other.variables {
             match read {
                 Read::Whole => self.whole(variable),
                 Read::Fields(fields) => fields.iter().for_each(|field| self.field(variable, field)),
@@ -71,11 +81,11 @@ impl Reads {
     }
 
     fn whole(&mut self, variable: &'static str) {
-        self.0.insert(variable, Read::Whole);
+        self.variables.insert(variable, Read::Whole);
     }
 
     fn field(&mut self, variable: &'static str, field: &str) {
-        if let Read::Fields(fields) = self.0.entry(variable).or_insert_with(|| Read::Fields(BTreeSet::new())) {
+        if let Read::Fields(fields) = self.variables.entry(variable).or_insert_with(|| Read::Fields(BTreeSet::new())) {
             fields.insert(field.to_owned());
         }
     }
@@ -123,6 +133,7 @@ impl<'rule> Survey<'rule> {
                 self.problems.push(format!("unknown type `{}`", literal.type_name));
                 literal.entries.iter().for_each(|entry| self.entry(&entry.expr));
             }
+            Expr::Literal(LiteralValue::String(text)) => drop(self.reads.texts.insert(text.inner().to_owned())),
             Expr::Literal(_) | Expr::Unspecified => {}
         }
     }

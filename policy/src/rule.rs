@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use cel::common::ast::{Expr, LiteralValue};
+use cel::common::ast::{Expr, IdedExpr, LiteralValue};
 use cel::{Context, ExecutionError, ParseError, ParseErrors, Program, Value};
 
 use crate::functions;
@@ -52,6 +52,27 @@ impl Rule {
             return Ok(Some(text));
         }
         if result == Value::Null { Ok(None) } else { Err(format!("it gives {}, not a text", result.type_of())) }
+    }
+
+    /// Evaluates to texts; one text is a list of one, null is none, anything else a failure.
+    pub(crate) fn evaluate_texts(&self, context: &Context<'_, '_>) -> Result<Option<Vec<String>>, String> {
+        let given = self.evaluate(context)?;
+        if given == Value::Null {
+            return Ok(None);
+        }
+        let items = if let Value::List(items) = given { items } else { Arc::new(vec![given]) };
+        let text = |item: &Value| {
+            if let Value::String(text) = item {
+                return Ok(text.as_ref().clone());
+            }
+            Err(format!("it gives {}, not texts", item.type_of()))
+        };
+        items.iter().map(text).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// The expression.
+    pub(crate) fn expression(&self) -> &IdedExpr {
+        self.program.expression()
     }
 
     /// The literals that can be the result, where the rule is a literal or a choice between such.

@@ -74,6 +74,8 @@ struct Payload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     labels: Option<Vec<Label>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    regions: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     channels: Option<Channels>,
     exp: serde_json::Number,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -204,6 +206,7 @@ impl Payload {
             tenant: Some(claims.tenant.clone()),
             roles: Some(claims.roles.iter().cloned().collect()),
             labels: Some(claims.labels.iter().cloned().collect()),
+            regions: (!claims.regions.is_empty()).then(|| claims.regions.iter().cloned().collect()),
             channels: narrowed.then_some(Channels { subscribe, publish }),
             exp: exp.millis().div_euclid(1000).into(),
             nbf: None,
@@ -239,6 +242,7 @@ impl Payload {
             tenant: self.tenant.unwrap_or_else(Tenant::default_tenant),
             roles: self.roles.unwrap_or_default().into_iter().collect(),
             labels: self.labels.unwrap_or_default().into_iter().collect(),
+            regions: self.regions.unwrap_or_default().into_iter().collect(),
             channels,
             exp: Some(exp),
         })

@@ -60,6 +60,19 @@ types:
     channel: shop
     lane: "payload.sum > 9 ? 'high' : payload.sum > 1 ? 'medum' : 2"
   shop.bare: {}
+  shop.rules:
+    schema: twin.avsc
+    channel: shop
+    lane: low
+    wish: {high: "claims.role", urgent: "true"}
+    requires: "payload.nobody"
+    only_users: "payload.sum +"
+    except_author: "events.author"
+    regions: 7
+    expires: "payload.email == null ? null : duration('1s')"
+  shop.masked:
+    schema: masked.avsc
+    channel: shop
 roles:
   clerk: [staff, ghost]
   guest: staff
@@ -67,6 +80,8 @@ examples:
   - as: {roles: [clerk], nam: Jo}
     event: {type: shop.nothing, subject: shop, data: {}}
     sees: {lane: fast}
+    after: a while
+    filter: "data.a.exists(x, x == payload.b)"
   - as: {}
     event: {type: shop.order, subject: "shop:1", priority: soon}
   - 7
@@ -87,6 +102,12 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
             {"name": "a", "type": "int", "labels": "staff"},
             {"name": "b", "type": "int", "label": ["staff"]}]}"#,
         ),
+        (
+            "masked.avsc",
+            r#"{"type": "record", "name": "M", "fields": [
+            {"name": "a", "type": "int", "labels": ["staff"], "mask": "null"},
+            {"name": "b", "type": "int", "labels": ["staff"], "mask": "last_four"}]}"#,
+        ),
         ("map.yaml", "type: \"'shop.order'\"\nsubject: \"linee.x\"\nid: \"1 +\"\n"),
     ])
     .err()
@@ -95,7 +116,7 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     DIR/broken.avsc:2: not JSON: key must be a string at line 2 column 10
     DIR/catalogue.yaml:1: a catalogue's name is made of a-z, 0-9, _ and -, and begins with a letter
     DIR/catalogue.yaml:2: unknown key "colour" in a catalogue; known: name, channels, types, roles, examples
-    DIR/catalogue.yaml:6: `claims` has no field `role`; it has channels, labels, roles, sub, tenant
+    DIR/catalogue.yaml:6: `claims` has no field `role`; it has channels, labels, regions, roles, sub, tenant
     DIR/catalogue.yaml:7: unknown key "admin" in a channel kind; known: subscribe, publish
     DIR/catalogue.yaml:8: a channel's kind is made of a-z, 0-9, _ and -, and begins with a letter
     DIR/catalogue.yaml:11: not CEL: Syntax error: mismatched input '<EOF>' (column 14)
@@ -113,21 +134,32 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     DIR/catalogue.yaml:28: "urgent" is not a lane: high, medium or low
     DIR/catalogue.yaml:29: expires: a text is expected, not a number
     DIR/catalogue.yaml:33: unknown function `lower`
-    DIR/catalogue.yaml:37: unknown key "lanes" in a type; known: schema, channel, lane, requires, expires, conflate
+    DIR/catalogue.yaml:37: unknown key "lanes" in a type; known: schema, channel, lane, wish, requires, only_users, except_author, regions, expires, conflate
     DIR/catalogue.yaml:40: channel: a text is expected, not a list
     DIR/catalogue.yaml:45: the record shop.Order is declared twice, differently
     DIR/catalogue.yaml:47: "medum" is not a lane: high, medium or low
     DIR/catalogue.yaml:47: a lane is high, medium or low
     DIR/catalogue.yaml:48: channel is missing
     DIR/catalogue.yaml:48: schema is missing
-    DIR/catalogue.yaml:50: no schema carries the label ghost, and no type requires it
-    DIR/catalogue.yaml:51: the labels of a role: a list is expected, not a text
-    DIR/catalogue.yaml:53: unknown key "nam" in as; known: sub, tenant, roles, labels
-    DIR/catalogue.yaml:54: a channel is <kind>:<id>
-    DIR/catalogue.yaml:55: "fast" is not a lane: high, medium or low
-    DIR/catalogue.yaml:56: sees is missing
-    DIR/catalogue.yaml:57: "soon" is not a lane: high, medium or low
-    DIR/catalogue.yaml:58: an example: a mapping is expected, not a number
+    DIR/catalogue.yaml:50: the record shop.Order is declared twice, differently
+    DIR/catalogue.yaml:53: `claims` has no field `role`; it has channels, labels, regions, roles, sub, tenant
+    DIR/catalogue.yaml:53: no wish counts here: the lane neither is the producer's nor reads event.priority
+    DIR/catalogue.yaml:53: unknown key "urgent" in wish; known: high, medium, low
+    DIR/catalogue.yaml:54: `payload` has no field `nobody`; it has email, sum
+    DIR/catalogue.yaml:55: not CEL: Syntax error: mismatched input '<EOF>' (column 14)
+    DIR/catalogue.yaml:56: unknown variable `events`; a rule here reads channel, event, payload
+    DIR/catalogue.yaml:57: regions: a text is expected, not a number
+    DIR/catalogue.yaml:58: the expiry is shown to every reader, and email carries labels
+    DIR/catalogue.yaml:63: no schema carries the label ghost, and no type requires it
+    DIR/catalogue.yaml:64: the labels of a role: a list is expected, not a text
+    DIR/catalogue.yaml:66: unknown key "nam" in as; known: sub, tenant, roles, labels, regions
+    DIR/catalogue.yaml:67: a channel is <kind>:<id>
+    DIR/catalogue.yaml:68: "fast" is not a lane: high, medium or low
+    DIR/catalogue.yaml:69: "a while" is no duration: expected number at 0
+    DIR/catalogue.yaml:70: unknown variable `payload`; a rule here reads channel, data, event
+    DIR/catalogue.yaml:71: sees is missing
+    DIR/catalogue.yaml:72: "soon" is not a lane: high, medium or low
+    DIR/catalogue.yaml:73: an example: a mapping is expected, not a number
     DIR/empty.avsc:1: the record has no fields
     DIR/labels.avsc:1: L: labels belong to a field, not to its type
     DIR/labels.avsc:2: a: labels is a list of texts without white space
@@ -136,6 +168,7 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     DIR/map.yaml:1: payload is missing
     DIR/map.yaml:2: unknown variable `linee`; a rule here reads line, line_number
     DIR/map.yaml:3: not CEL: Syntax error: mismatched input '<EOF>' (column 4)
+    DIR/masked.avsc:3: not an Avro schema: the field b: the mask does not suit the type
     "#);
 }
 

@@ -194,6 +194,69 @@ fn required_labels_expiry_and_conflation_are_data_on_the_event() {
 }
 
 #[test]
+fn rules_say_who_gets_an_event() {
+    let entries = "    requires: \"payload.total == 1 ? ['boss'] : []\"\n    only_users: \"payload.note == '' ? null : payload.note.split(' ')\"\n    except_author: \"payload.total != 7\"\n    regions: \"payload.total == 1 ? 'eu' : null\"\n    expires: \"payload.at == null ? null : payload.total == 1 ? payload.at : duration('90s')\"\n";
+    let text = |entries: &str| {
+        format!(
+            "name: shop\nchannels: {{shop: {{subscribe: 'true'}}}}\nroles: {{boss: [boss]}}\ntypes:\n  shop.order:\n    schema: order.avsc\n    channel: shop\n{entries}"
+        )
+    };
+    let catalogues = load(&[("catalogue.yaml", &text(entries)), ("order.avsc", ORDER)]).unwrap();
+    let said = Attributes { author: Some("ada".to_owned()), ..attributes("shop.order", "shop:1") };
+    let route = |data: Value| route_as(&catalogues, &said, &data).unwrap();
+    let one = route(json!({"total": 1, "note": "ben ada ben", "at": "2027-01-15T08:00:00Z"}));
+    assert_eq!(
+        (one.required_labels.len(), one.regions, one.only_users),
+        (1, vec!["eu".to_owned()], vec!["ada".to_owned(), "ben".to_owned()])
+    );
+    assert_eq!((one.except_author.as_deref(), one.expires), (Some("ada"), Some(NOW)));
+    let other = route(json!({"total": 7, "at": "2027-01-15T08:00:00Z"}));
+    assert!(other.required_labels.is_empty() && other.regions.is_empty() && other.only_users.is_empty());
+    assert_eq!((other.except_author, other.expires), (None, Some(NOW.plus(Duration::from_secs(90)))));
+    assert_eq!(route(json!({})).expires, None);
+    for bad in [
+        "requires: \"['two words']\"",
+        "requires: \"payload.tags\"",
+        "only_users: \"[]\"",
+        "only_users: \"['']\"",
+        "only_users: \"payload.total\"",
+        "regions: \"[payload.total]\"",
+        "except_author: \"payload.note\"",
+        "expires: \"payload.note + ''\"",
+        "only_users: \"payload.tags.secret\"",
+    ] {
+        let catalogue = text(&format!("    {bad}\n")).replace("roles: {boss: [boss]}\n", "");
+        let catalogues = load(&[("catalogue.yaml", &catalogue), ("order.avsc", ORDER)]).unwrap();
+        let failed =
+            route_as(&catalogues, &said, &json!({"total": 3, "note": "secret"})).err().map(|error| error.to_string());
+        let rule = bad.split(':').next().unwrap();
+        assert!(
+            failed.as_ref().is_some_and(|words| words.contains(rule) && !words.contains("secret")),
+            "{bad}: {failed:?}"
+        );
+    }
+}
+
+#[test]
+fn a_wish_counts_for_whom_the_catalogue_lets_and_is_ignored_of_others() {
+    let wish = "    wish: {high: \"'pager' in claims.roles\", low: \"true\"}\n";
+    let catalogues = load(&[
+        ("catalogue.yaml", &format!("name: shop\nchannels: {{shop: {{publish: 'true'}}}}\ntypes:\n  shop.order:\n    schema: order.avsc\n    channel: shop\n{wish}")),
+        ("order.avsc", ORDER),
+    ])
+    .unwrap();
+    let wished = |roles: &[&str], lane: Lane| {
+        let mut event = Attributes { priority: Some(lane), ..attributes("shop.order", "shop:1") };
+        catalogues.admit(&bearer(roles, &[]), &mut event).unwrap();
+        event.priority
+    };
+    assert_eq!(wished(&["pager"], Lane::High), Some(Lane::High));
+    assert_eq!(wished(&[], Lane::High), None);
+    assert_eq!(wished(&["pager"], Lane::Medium), None, "a lane that is not named is nobody's");
+    assert_eq!(wished(&[], Lane::Low), Some(Lane::Low));
+}
+
+#[test]
 fn an_event_is_too_large_by_its_bytes_as_rendered() {
     let quoted = Attributes { id: EventId::parse(&"\"".repeat(300)).unwrap(), ..attributes("shop.order", "shop:1") };
     let data = json!({"note": "\u{1}\"é".repeat(500)});

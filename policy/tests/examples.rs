@@ -56,7 +56,8 @@ fn an_example_that_does_not_hold_says_where_and_what_differs() {
     9: total: expected to be absent, is 7
     9: /lines/0/n: expected to be absent, is 1
     12: expected nothing, but it is seen in low: {"lines":[],"total":7}
-    15: expected an event, but nothing is seen
+    15: expected an event, but nothing is seen (audience: it requires staff, and they hold no label)
+    21: expected nothing, but it is seen in low: {"lines":[],"total":0}
     27: the data does not fit the schema: /total: expected a whole number of 32 bits; /colour: there is no such field
     "#);
 }

@@ -59,6 +59,7 @@ fn someone() -> Claims {
         tenant: Tenant::parse("acme").unwrap(),
         roles: BTreeSet::from(["moderator".to_owned()]),
         labels: BTreeSet::from([Label::parse("place").unwrap()]),
+        regions: BTreeSet::from(["eu".to_owned()]),
         channels: ChannelGrants { subscribe: Some(vec!["wiki:*".to_owned()]), publish: Some(Vec::new()) },
         exp: Some(NOW.plus(Duration::from_secs(60))),
     }

@@ -134,7 +134,8 @@ impl ClaimWorld {
         };
         let bundle = index.catalogue(version.0).ok_or_else(|| missing("`claims` does not hold it".to_owned()))?;
         let catalogues = Catalogues::from_bundle(&bundle).map_err(|errors| missing(errors.to_string()))?;
-        let catalogues = Arc::new(catalogues.with_event_bytes_max(self.world.config.event_bytes));
+        let catalogues = catalogues.with_event_bytes_max(self.world.config.event_bytes);
+        let catalogues = Arc::new(catalogues.with_mask_key(self.world.catalogues.mask_key()));
         loaded.insert(version, catalogues.clone());
         Ok(catalogues)
     }

@@ -6,7 +6,7 @@
 use apache_avro::types::Value;
 use bytes::Bytes;
 use journal::Record;
-use policy::{Catalogues, TypePolicy};
+use policy::{Catalogues, TypePolicy, Unplaced};
 use schemas::avro::{AvroSchema, DecodeError};
 use schemas::cloudevent::CloudEventError;
 use schemas::event::Attributes;
@@ -81,8 +81,7 @@ impl Headed {
         let headers = record.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref()));
         let attributes = Attributes::from_kafka_headers(headers).map_err(|error| of_headers(&error))?;
         let Some(value) = &record.value else { return Err(Reason::NullValue.because("the record has no value")) };
-        let policy = policy_of(catalogues, &attributes)?;
-        check_kind(catalogues, policy, &attributes)?;
+        policy_of(catalogues, &attributes)?;
         let (reference, body) = unframe(record.header(VALUE_SCHEMA_ID_HEADER), value)
             .map_err(|error| Reason::BadFraming.because(error.to_string()))?;
         let key = delivery_key(&attributes.tenant, &attributes.channel);
@@ -102,22 +101,15 @@ impl Headed {
     }
 }
 
-/// The policy of the event's type.
+/// The policy of the event's type, which is for channels of its kind.
 pub(crate) fn policy_of<'a>(catalogues: &'a Catalogues, attributes: &Attributes) -> Result<&'a TypePolicy, Dead> {
-    catalogues
-        .event_type(&attributes.event_type)
-        .ok_or_else(|| Reason::UnknownType.because("no catalogue declares the event's type"))
-}
-
-fn check_kind(catalogues: &Catalogues, policy: &TypePolicy, attributes: &Attributes) -> Result<(), Dead> {
-    let kind = attributes.channel.kind();
-    if !catalogues.declares_kind(kind) {
-        return Err(Reason::UnknownKind.because("no catalogue declares the channel's kind"));
-    }
-    if kind != policy.channel_kind() {
-        return Err(Reason::UnknownKind.because("the type is not for channels of this kind"));
-    }
-    Ok(())
+    catalogues.place(attributes).map_err(|unplaced| {
+        let reason = match unplaced {
+            Unplaced::Type => Reason::UnknownType,
+            Unplaced::Kind | Unplaced::OtherKind => Reason::UnknownKind,
+        };
+        reason.because(unplaced.to_string())
+    })
 }
 
 /// Another record's bytes may happen to resolve, so the names are compared first: as Avro does, without the namespace.

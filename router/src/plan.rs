@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use apache_avro::types::Value;
 use journal::Record;
-use policy::{RouteError, Routing, TypePolicy};
+use policy::{Came, RouteError, Routing, TypePolicy};
 use schemas::delivery::{Delivery, Origin};
 use schemas::id::Label;
 use schemas::limits;
@@ -58,36 +58,24 @@ impl Plan {
     }
 }
 
-/// What views and labels take. The payloads alone cannot reach the limit, with eight views of the largest event; labels can.
+/// What views, labels and names take. The payloads alone cannot reach the limit, with eight views of the largest event; the others can.
 fn bytes_of(routing: &Routing) -> usize {
     let labels = |labels: &[Label]| labels.iter().map(|label| label.as_str().len()).sum::<usize>();
+    let texts = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
     let views: usize = routing.views.iter().map(|view| view.data.len() + labels(&view.labels)).sum();
-    views + labels(&routing.required_labels)
+    views + labels(&routing.required_labels) + texts(&routing.only_users) + texts(&routing.regions)
 }
 
 fn planned(record: &Record, headed: &Headed, routing: Routing, routed: &Range<u32>) -> Planned {
     let event = &headed.attributes;
     let partition = routed.start + partition_of_key(headed.key.as_bytes(), routed.end - routed.start);
-    let origin = Origin { partition: record.partition.clone(), offset: record.offset, index: 0 };
-    let delivery = Delivery {
-        id: event.id.clone(),
-        event_type: event.event_type.clone(),
-        source: event.source.clone(),
-        channel: event.channel.clone(),
-        tenant: event.tenant.clone(),
-        time: event.time.unwrap_or(record.append_time),
-        accepted_time: record.append_time,
-        lane: routing.lane,
-        origin,
-        epoch: 0,
-        required_labels: routing.required_labels,
-        regions: Vec::new(),
-        only_users: Vec::new(),
-        except_author: None,
-        expires: routing.expires,
-        conflation_key: routing.conflation_key,
-        principal: event.principal.clone(),
-        views: routing.views,
-    };
-    Planned { partition: DeliveryPartition { lane: routing.lane, partition }, key: headed.key.clone(), delivery }
+    let delivery = routing.deliver(
+        event,
+        Came {
+            time: event.time.unwrap_or(record.append_time),
+            accepted_time: record.append_time,
+            origin: Origin { partition: record.partition.clone(), offset: record.offset, index: 0 },
+        },
+    );
+    Planned { partition: DeliveryPartition { lane: delivery.lane, partition }, key: headed.key.clone(), delivery }
 }

@@ -5,6 +5,8 @@
 //! payload.
 
 mod budget;
+mod moment;
+mod mask;
 mod shape;
 mod layout;
 mod compile;
@@ -16,7 +18,6 @@ mod from_json;
 mod scalar;
 mod write_json;
 mod decimal;
-mod moment;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +29,9 @@ use crate::limits;
 
 use budget::Budget;
 use shape::Shape;
+use write_json::Reader;
+
+pub use mask::{MaskKey, Masking};
 
 /// Characters of an error's detail: names in it come from schemas that are not trusted.
 const DETAIL_CHARS: usize = 500;
@@ -46,6 +50,8 @@ pub struct AvroSchema {
 pub struct SchemaError {
     /// The parser's words.
     pub detail: String,
+    /// The field that it is about, where it is about one.
+    pub field: Option<String>,
 }
 
 /// Why a value could not be decoded; never holds payload.
@@ -89,7 +95,7 @@ impl AvroSchema {
     /// Parses a schema; its own JSON may be nested at most as deep as a value.
     ///
     /// # Errors
-    /// It is no Avro schema, or over a limit, or a property `labels` is no list of labels.
+    /// It is no Avro schema, or over a limit, or a property `labels` is no list of labels, or a `mask` no mask for the field.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let parsed = compile::parse(text)?;
         let shape = compile::compile(&parsed)?;
@@ -166,13 +172,29 @@ impl AvroSchema {
     ///
     /// The same value gives the same bytes: fields in the schema's order, keys of maps sorted. What is not of the schema is null.
     pub fn write_json(&self, value: &Value, held: &BTreeSet<Label>, out: &mut Vec<u8>) {
-        write_json::write(&self.shape, value, held, out);
+        write_json::write(&self.shape, value, Reader { held, masking: None }, out);
+    }
+
+    /// The same, but a withheld field whose schema says `mask` is there with what the mask leaves of it.
+    pub fn write_view(&self, value: &Value, held: &BTreeSet<Label>, masking: Masking<'_>, out: &mut Vec<u8>) {
+        write_json::write(&self.shape, value, Reader { held, masking: Some(masking) }, out);
+    }
+
+    /// Whether some field's mask is a pseudonym, so that [`MaskKey`] must be the deployment's own, and a view may be larger than the whole.
+    #[must_use]
+    pub fn hashes(&self) -> bool {
+        let mut fields = self.shape.records().flat_map(|record| &record.fields);
+        fields.any(|field| field.masks.iter().any(|(_, mask)| *mask == mask::Mask::Hash))
     }
 }
 
 impl SchemaError {
     fn of(detail: impl std::fmt::Display) -> Self {
-        Self { detail: brief(detail) }
+        Self { detail: brief(detail), field: None }
+    }
+
+    fn in_field(name: &str, problem: &str) -> Self {
+        Self { detail: brief(format_args!("the field {name}: {problem}")), field: Some(name.to_owned()) }
     }
 }
 

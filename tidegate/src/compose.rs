@@ -93,6 +93,7 @@ async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), F
     let signals = Signals::listen().map_err(Failure::of)?;
     let key = key::read_or_make(config.key.as_deref(), &config.data)?;
     let verifier = Verifier::from_key(&key).map_err(Failure::of)?;
+    let catalogues = if role.routes() { masked(catalogues, &config)? } else { catalogues };
     let tls = tls(&config)?;
     let (socket, address) = listen::bind(config.listen)
         .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
@@ -213,6 +214,18 @@ impl Roles {
 async fn unfailing(service: impl Future<Output = ()>) -> Result<(), Failure> {
     service.await;
     Ok(())
+}
+
+/// The catalogues with the deployment's key of masks, where one of them needs it. Routers with different keys would make different
+/// pseudonyms of one value, so that on Kafka nobody makes one up.
+fn masked(catalogues: Catalogues, config: &Config) -> Result<Catalogues, Failure> {
+    let Some(hashed) = catalogues.hashed_types().next() else { return Ok(catalogues) };
+    if config.kafka.is_some() && config.mask_key.is_none() {
+        let line =
+            format!("mask_key: {hashed} has fields masked by hash; all routers need one secret (--mask-key FILE)");
+        return Err(Failure::Usage(vec![line]));
+    }
+    Ok(catalogues.with_mask_key(&key::mask(config.mask_key.as_deref(), &config.data)?))
 }
 
 /// The certificate of the config, where there is one.

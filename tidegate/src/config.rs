@@ -53,6 +53,9 @@ pub(crate) struct Config {
     pub(crate) origin: Vec<String>,
     /// The key of tokens; none means `token.key` under `data`, made on first use.
     pub(crate) key: Option<PathBuf>,
+    /// The secret of fields that catalogues mask by `hash`, the same for all routers; none means `mask.key` under `data`, made on first
+    /// use, on the embedded log only.
+    pub(crate) mask_key: Option<PathBuf>,
     /// The certificate chain (PEM) that the listener serves TLS with; none means plain HTTP. Needs `tls_key`.
     pub(crate) tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
@@ -145,6 +148,7 @@ impl Default for Config {
             registry: None,
             origin: Vec::new(),
             key: None,
+            mask_key: None,
             tls_cert: None,
             tls_key: None,
             machine: true,

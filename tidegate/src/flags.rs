@@ -45,6 +45,9 @@ pub(crate) struct ServeFlags {
     /// The key of tokens: a PEM is RS256, anything else an HS256 secret [default: token.key under --data]
     #[arg(long, value_name = "FILE")]
     key: Option<String>,
+    /// The secret of fields that are masked by hash, the same for all routers [default: mask.key under --data, without --kafka]
+    #[arg(long, value_name = "FILE")]
+    mask_key: Option<String>,
     /// A certificate chain, PEM: serve TLS, and take it anew when the file changes [needs --tls-key]
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<String>,

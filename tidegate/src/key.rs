@@ -1,4 +1,5 @@
-//! The key of tokens: a given file, or `token.key` in the data directory, made once by whoever comes first.
+//! A deployment's secrets: the key of tokens and the key of masks. Each is a given file, or one in the data directory, made once by
+//! whoever comes first.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -8,10 +9,12 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRngCore;
+use schemas::avro::MaskKey;
 
 use crate::failure::Failure;
 
-const FILE: &str = "token.key";
+const TOKEN_FILE: &str = "token.key";
+const MASK_FILE: &str = "mask.key";
 const SECRET_BYTES: usize = 32;
 const OWNER_ONLY: u32 = 0o600;
 
@@ -22,8 +25,24 @@ const OWNER_ONLY: u32 = 0o600;
 pub(crate) fn read_or_make(key: Option<&Path>, data: &Path) -> Result<Vec<u8>, Failure> {
     match key {
         Some(path) => read(path),
-        None => of_deployment(data),
+        None => of_deployment(data, TOKEN_FILE),
     }
+}
+
+/// The key of masks: of `key` where it is given, else of the deployment in `data`, where it is made on first use.
+///
+/// # Errors
+/// The file cannot be read or made, or is too short for a secret.
+pub(crate) fn mask(key: Option<&Path>, data: &Path) -> Result<MaskKey, Failure> {
+    let secret = match key {
+        Some(path) => read(path)?,
+        None => of_deployment(data, MASK_FILE)?,
+    };
+    let secret = secret.trim_ascii_end();
+    if secret.len() < SECRET_BYTES {
+        return Err(Failure::Usage(vec![format!("mask_key: a secret has {SECRET_BYTES} bytes or more")]));
+    }
+    Ok(MaskKey::new(secret))
 }
 
 /// The key of a deployment that has one.
@@ -31,11 +50,11 @@ pub(crate) fn read_or_make(key: Option<&Path>, data: &Path) -> Result<Vec<u8>, F
 /// # Errors
 /// There is none.
 pub(crate) fn of(data: &Path) -> Result<Vec<u8>, Failure> {
-    read(&data.join(FILE))
+    read(&data.join(TOKEN_FILE))
 }
 
-fn of_deployment(data: &Path) -> Result<Vec<u8>, Failure> {
-    let path = data.join(FILE);
+fn of_deployment(data: &Path, file: &str) -> Result<Vec<u8>, Failure> {
+    let path = data.join(file);
     match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make(data, &path).map_err(|error| said(&path, &error))?;
@@ -58,7 +77,7 @@ fn make(data: &Path, path: &Path) -> io::Result<()> {
     fs::create_dir_all(data)?;
     let mut secret = [0; SECRET_BYTES];
     rand::rngs::OsRng.try_fill_bytes(&mut secret).map_err(io::Error::other)?;
-    let draft = data.join(format!("{FILE}.{}", uuid::Uuid::new_v4()));
+    let draft = path.with_extension(uuid::Uuid::new_v4().to_string());
     let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(&draft)?;
     file.write_all(URL_SAFE_NO_PAD.encode(secret).as_bytes())?;
     file.sync_all()?;
@@ -88,9 +107,21 @@ mod tests {
             .collect();
         let keys: Vec<_> = makers.into_iter().map(|maker| maker.join().unwrap()).collect();
         assert!(keys[0].len() >= SECRET_BYTES && keys.iter().all(|key| *key == keys[0]));
-        let mode = fs::metadata(data.join(FILE)).unwrap().permissions().mode();
+        let mode = fs::metadata(data.join(TOKEN_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, OWNER_ONLY);
         assert_eq!(fs::read_dir(&data).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn a_key_of_masks_is_a_secret_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let short = directory.path().join("short");
+        fs::write(&short, "short\n").unwrap();
+        assert!(mask(Some(&short), directory.path()).is_err());
+        assert!(mask(None, directory.path()).is_ok());
+        read_or_make(None, directory.path()).unwrap();
+        let made = |file: &str| fs::read(directory.path().join(file)).unwrap();
+        assert_ne!(made(MASK_FILE), made(TOKEN_FILE));
     }
 
     #[test]

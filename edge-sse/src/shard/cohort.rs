@@ -10,8 +10,8 @@ use slab::Slab;
 
 use crate::cursor::Cursor;
 use crate::edge::Session;
-use crate::reader::Reader;
 use crate::subscription::Subscription;
+use policy::Reader;
 
 /// What the streams of a cohort have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -19,6 +19,7 @@ use super::SchemaError;
 use super::budget::{Budget, cost_of};
 use super::from_json;
 use super::layout::layout;
+use super::mask::Mask;
 use super::moment::Unit;
 use super::shape::{
     DecimalShape, EnumShape, FieldShape, FixedShape, Names, Node, NodeId, RecordShape, Shape, UuidForm,
@@ -46,8 +47,18 @@ pub(super) fn compile(schema: &Schema) -> Result<Shape, SchemaError> {
     let root = compiler.add(schema)?;
     let layout = layout(&compiler.nodes, root);
     let mut shape = Shape { nodes: compiler.nodes, root, recursive: compiler.recursive, layout };
+    check_masks(&shape)?;
     prepare_defaults(&mut shape)?;
     Ok(shape)
+}
+
+/// What a mask can be applied to is known once all types are.
+fn check_masks(shape: &Shape) -> Result<(), SchemaError> {
+    let unfit = |field: &&FieldShape| field.masks.iter().any(|(_, mask)| !mask.suits(shape, field.node));
+    match shape.records().flat_map(|record| &record.fields).find(unfit) {
+        Some(field) => Err(SchemaError::in_field(&field.name, "the mask does not suit the type")),
+        None => Ok(()),
+    }
 }
 
 fn nesting(json: &Json) -> usize {
@@ -168,11 +179,13 @@ impl Compiler {
         let mut json_key = Vec::with_capacity(field.name.len() + 3);
         put_string(&field.name, &mut json_key);
         json_key.push(b':');
+        let labels = labels(field)?;
         Ok(FieldShape {
             name: field.name.clone(),
             aliases: field.aliases.clone(),
             node: self.add(&field.schema)?,
-            labels: labels(field)?,
+            masks: masks(field, &labels)?,
+            labels,
             default_json: field.default.clone(),
             default: None,
             json_key,
@@ -229,6 +242,30 @@ fn labels(field: &RecordField) -> Result<Vec<Label>, SchemaError> {
     let words: Option<Vec<&str>> = property.as_array().and_then(|words| words.iter().map(Json::as_str).collect());
     let parsed = words.and_then(|words| words.into_iter().map(|word| Label::parse(word).ok()).collect());
     parsed.ok_or_else(|| SchemaError::of(format_args!("the labels of the field {} are no list of labels", field.name)))
+}
+
+/// A word for all labels of the field, or a word for each.
+fn masks(field: &RecordField, labels: &[Label]) -> Result<Vec<(Label, Mask)>, SchemaError> {
+    let fail = |problem: &str| Err(SchemaError::in_field(&field.name, problem));
+    let words: Vec<(&str, &Json)> = match field.custom_attributes.get("mask") {
+        None => return Ok(Vec::new()),
+        Some(Json::Object(words)) => words.iter().map(|(label, word)| (label.as_str(), word)).collect(),
+        Some(word) => labels.iter().map(|label| (label.as_str(), word)).collect(),
+    };
+    if words.is_empty() {
+        return fail("a mask needs labels beside it");
+    }
+    let mut masks = Vec::new();
+    for (label, word) in words {
+        let Some(mask) = word.as_str().and_then(Mask::parse) else {
+            return fail("a mask is null, last_four, hash, truncate:<0 to 8> or truncate:<hour|day|month|year>");
+        };
+        let Some(label) = labels.iter().find(|own| own.as_str() == label) else {
+            return fail("a mask is for a label that the field does not carry");
+        };
+        masks.push((label.clone(), mask));
+    }
+    Ok(masks)
 }
 
 /// Turns the defaults' JSON into values, once all types are known.

@@ -18,7 +18,41 @@ pub(super) enum Unit {
     Nanos,
 }
 
+/// What a moment can be cut down to, finest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Span {
+    Hour,
+    Day,
+    Month,
+    Year,
+}
+
+impl Span {
+    /// Reads its word.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        [("hour", Self::Hour), ("day", Self::Day), ("month", Self::Month), ("year", Self::Year)]
+            .into_iter()
+            .find_map(|(name, span)| (name == word).then_some(span))
+    }
+
+    /// The span's beginning.
+    fn start(self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let day = match self {
+            Self::Hour | Self::Day => time.date_naive(),
+            Self::Month => time.date_naive().with_day(1)?,
+            Self::Year => NaiveDate::from_ymd_opt(time.year(), 1, 1)?,
+        };
+        let hour = if self == Self::Hour { time.hour() } else { 0 };
+        Some(day.and_hms_opt(hour, 0, 0)?.and_utc())
+    }
+}
+
 impl Unit {
+    /// The beginning of the span that a moment lies in; none where the moment has no text.
+    pub(super) fn start_of(self, number: i64, span: Span) -> Option<i64> {
+        self.number(span.start(self.moment(number)?)?)
+    }
+
     /// Its word.
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -105,6 +139,13 @@ fn has_text(year: i32) -> bool {
 pub(super) fn date_text(days: i32) -> Option<String> {
     let date = NaiveDate::from_num_days_from_ce_opt(days.checked_add(EPOCH_DAY)?)?;
     has_text(date.year()).then(|| date.format("%Y-%m-%d").to_string())
+}
+
+/// The first day of the span that a day lies in.
+pub(super) fn start_of_date(days: i32, span: Span) -> Option<i32> {
+    let date = NaiveDate::from_num_days_from_ce_opt(days.checked_add(EPOCH_DAY)?)?;
+    let start = span.start(date.and_hms_opt(0, 0, 0)?.and_utc())?;
+    start.date_naive().num_days_from_ce().checked_sub(EPOCH_DAY)
 }
 
 /// Days since 1970 of `YYYY-MM-DD`.

@@ -2,12 +2,13 @@
 //!
 //! Made once per schema; every event only walks it. It knows nothing of texts, bytes or JSON but what each field is called.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use apache_avro::types::Value;
 
 use crate::id::Label;
 
+use super::mask::Mask;
 use super::moment::Unit;
 
 /// A place in [`Shape`].
@@ -116,12 +117,41 @@ pub(super) struct FieldShape {
     pub(super) node: NodeId,
     /// What a reader must hold to see it.
     pub(super) labels: Vec<Label>,
+    /// What stands in its place for a reader who does not hold such a label.
+    pub(super) masks: Vec<(Label, Mask)>,
     /// As the schema says it.
     pub(super) default_json: Option<serde_json::Value>,
     /// The default, and what it costs.
     pub(super) default: Option<(Value, usize)>,
     /// `"name":`, ready to be written.
     pub(super) json_key: Vec<u8>,
+}
+
+/// What a field is to a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// It is shown.
+    Whole,
+    /// This is left of it.
+    Masked(Mask),
+    /// It is absent.
+    Withheld,
+}
+
+impl FieldShape {
+    /// What it is to a holder of these labels. Where several labels are missing, all must leave the same, or nothing is left.
+    pub(super) fn sight(&self, held: &BTreeSet<Label>) -> Sight {
+        let mut missing = self.labels.iter().filter(|label| !held.contains(*label)).map(|label| self.mask_of(label));
+        match missing.next() {
+            None => Sight::Whole,
+            Some(Some(first)) if missing.all(|mask| mask == Some(first)) => Sight::Masked(first),
+            Some(_) => Sight::Withheld,
+        }
+    }
+
+    fn mask_of(&self, label: &Label) -> Option<Mask> {
+        self.masks.iter().find(|(of, _)| of == label).map(|(_, mask)| *mask)
+    }
 }
 
 impl Shape {

@@ -1,4 +1,4 @@
-//! Value → one line of plain JSON, with only the fields that a reader may see.
+//! Value → one line of plain JSON, with only the fields that a reader may see, and of some only what a mask leaves.
 //!
 //! The rules are the published ones: no union tags, times as RFC 3339, decimals as strings, bytes in base64, NaN and the
 //! infinities as null. The same value gives the same bytes. What a text cannot say (a year beyond 9999) stays a number.
@@ -14,17 +14,34 @@ use crate::id::Label;
 use crate::json_line::{put_number, put_string};
 
 use super::decimal;
+use super::mask::{self, Mask, Masking};
 use super::moment::{self, Unit};
-use super::shape::{DecimalShape, Node, NodeId, RecordShape, Shape};
+use super::shape::{DecimalShape, FieldShape, Node, NodeId, RecordShape, Shape, Sight};
 
-/// Writes a value of the shape for a holder of these labels.
-pub(super) fn write(shape: &Shape, value: &Value, held: &BTreeSet<Label>, out: &mut Vec<u8>) {
-    Writer { shape, held, out }.value(value, shape.root);
+/// For whom a value is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader<'a> {
+    /// The labels that they hold.
+    pub(super) held: &'a BTreeSet<Label>,
+    /// What masks need; without, a field that would be masked is absent.
+    pub(super) masking: Option<Masking<'a>>,
+}
+
+/// Writes a value of the shape.
+pub(super) fn write(shape: &Shape, value: &Value, reader: Reader<'_>, out: &mut Vec<u8>) {
+    Writer { shape, reader, out }.value(value, shape.root);
+}
+
+/// What is left of a field that is written.
+#[derive(Clone, Copy)]
+enum Left<'a> {
+    Whole,
+    Part(Mask, Masking<'a>),
 }
 
 struct Writer<'a> {
     shape: &'a Shape,
-    held: &'a BTreeSet<Label>,
+    reader: Reader<'a>,
     out: &'a mut Vec<u8>,
 }
 
@@ -56,15 +73,58 @@ impl Writer<'_> {
     }
 
     fn record(&mut self, record: &RecordShape, members: &[(String, Value)]) {
-        let held = self.held;
+        let reader = self.reader;
         let shown = record.fields.iter().enumerate().filter_map(|(place, field)| {
-            let visible = field.labels.iter().all(|label| held.contains(label));
-            visible.then(|| record.member(members, place).map(|value| (field, value))).flatten()
+            let left = match (field.sight(reader.held), reader.masking) {
+                (Sight::Whole, _) => Left::Whole,
+                (Sight::Masked(mask), Some(masking)) => Left::Part(mask, masking),
+                (Sight::Masked(_), None) | (Sight::Withheld, _) => return None,
+            };
+            record.member(members, place).map(|value| (field, value, left))
         });
-        self.list(b"{", shown, b"}", |writer, (field, value)| {
-            writer.out.extend_from_slice(&field.json_key);
-            writer.value(value, field.node);
-        });
+        self.list(b"{", shown, b"}", |writer, (field, value, left)| writer.field(field, value, left));
+    }
+
+    fn field(&mut self, field: &FieldShape, value: &Value, left: Left<'_>) {
+        self.out.extend_from_slice(&field.json_key);
+        match left {
+            Left::Whole => self.value(value, field.node),
+            Left::Part(mask, masking) => self.masked(value, field.node, mask, masking),
+        }
+    }
+
+    /// What a mask leaves of a value. Null stays null, the items of a list are masked one by one.
+    fn masked(&mut self, value: &Value, id: NodeId, mask: Mask, masking: Masking<'_>) {
+        match (self.shape.node(id), value, mask) {
+            (_, Value::Null, _) | (_, _, Mask::Null) => self.null(),
+            (Node::Union(branches), Value::Union(index, inner), _) => {
+                match usize::try_from(*index).ok().and_then(|index| branches.get(index)) {
+                    Some(branch) => self.masked(inner, *branch, mask, masking),
+                    None => self.null(),
+                }
+            }
+            (Node::Array(items), Value::Array(values), _) => {
+                self.list(b"[", values, b"]", |writer, value| writer.masked(value, *items, mask, masking));
+            }
+            (_, _, Mask::Hash) => {
+                let mut whole = Vec::new();
+                Writer { shape: self.shape, reader: self.reader, out: &mut whole }.value(value, id);
+                put_string(&masking.key.pseudonym(masking.tenant, &whole), self.out);
+            }
+            (_, Value::String(text), Mask::LastFour) => put_string(&mask::last_four(text), self.out),
+            (_, Value::String(text), Mask::Digits(chars)) => {
+                put_string(&text.chars().take(chars).collect::<String>(), self.out);
+            }
+            (_, Value::Double(number), Mask::Digits(digits)) => put_number(mask::cut_off(*number, digits), self.out),
+            (_, Value::Float(number), Mask::Digits(digits)) => {
+                put_number(mask::cut_off(f64::from(*number), digits), self.out);
+            }
+            (_, value, Mask::Since(span)) => match start_of(value, span) {
+                Some(start) => self.scalar(&start),
+                None => self.null(),
+            },
+            (_, _, Mask::LastFour | Mask::Digits(_)) => self.null(),
+        }
     }
 
     fn list<T>(
@@ -139,4 +199,31 @@ impl Writer<'_> {
     fn null(&mut self) {
         self.out.extend_from_slice(b"null");
     }
+}
+
+/// The beginning of the span that a moment or a day lies in.
+fn start_of(value: &Value, span: moment::Span) -> Option<Value> {
+    let cut = |unit: Unit, number: i64| unit.start_of(number, span);
+    if let Value::Date(days) = value {
+        return moment::start_of_date(*days, span).map(Value::Date);
+    }
+    if let Value::TimestampMillis(number) = value {
+        return cut(Unit::Millis, *number).map(Value::TimestampMillis);
+    }
+    if let Value::TimestampMicros(number) = value {
+        return cut(Unit::Micros, *number).map(Value::TimestampMicros);
+    }
+    if let Value::TimestampNanos(number) = value {
+        return cut(Unit::Nanos, *number).map(Value::TimestampNanos);
+    }
+    if let Value::LocalTimestampMillis(number) = value {
+        return cut(Unit::Millis, *number).map(Value::LocalTimestampMillis);
+    }
+    if let Value::LocalTimestampMicros(number) = value {
+        return cut(Unit::Micros, *number).map(Value::LocalTimestampMicros);
+    }
+    if let Value::LocalTimestampNanos(number) = value {
+        return cut(Unit::Nanos, *number).map(Value::LocalTimestampNanos);
+    }
+    None
 }

@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// A label beside those of the roles; repeat it
     #[arg(long, value_name = "L")]
     label: Vec<String>,
+    /// Where they are, for events of some regions only; repeat it
+    #[arg(long, value_name = "R")]
+    region: Vec<String>,
     /// Narrows or grants subscribing to a channel or <kind>:*; repeat it
     #[arg(long, value_name = "PATTERN")]
     subscribe: Vec<String>,
@@ -61,6 +64,7 @@ impl Args {
             tenant: tenant.unwrap_or_else(Tenant::default_tenant),
             roles: self.role.iter().cloned().collect(),
             labels: labels.map_err(malformed)?,
+            regions: self.region.iter().cloned().collect(),
             channels: ChannelGrants { subscribe: patterns(&self.subscribe), publish: patterns(&self.publish) },
             exp: Some(now.plus(self.ttl)),
         })
