@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, header};
-use policy::Claims;
+use policy::{Claims, Reader};
 use schemas::problem::Slug;
 use schemas::time::Timestamp;
 
@@ -19,7 +19,6 @@ use crate::rewind::Rewind;
 use crate::start::{Started, Starting};
 use crate::subscription::Subscription;
 use crate::wake::Sleeper;
-use policy::Reader;
 
 /// How long a start may be looked for.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -68,7 +67,7 @@ pub async fn arrive(
     }
     let session = shared.session().ok_or(ByeReason::NotReady)?;
     let admitted = shared.admission.admit(claims).ok_or(ByeReason::Limit)?;
-    let reader = shared.catalogues.reader(claims);
+    let reader = shared.catalogues.reader(claims).filtered(subscription.filter.clone());
     let sleeper = shared.wakers.register(subscription.keys(&reader.tenant));
     let now = shared.clock.now();
     let started = find(&session, start, &reader, subscription, now).await.ok_or(ByeReason::NotReady)?;

@@ -15,7 +15,7 @@ pub const REWIND_EVENTS: u32 = 10_000;
 /// Names of the query under which a position may come, in their order.
 const POSITION_NAMES: [&str; 3] = ["lastEventId", "last_event_id", "lastEvent"];
 /// Every name of the query.
-const KNOWN: &str = "channel, named, lastEventId, last_event_id, lastEvent, since, rewind";
+const KNOWN: &str = "channel, named, filter, lastEventId, last_event_id, lastEvent, since, rewind";
 
 /// A parsed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Ask {
     pub channels: Vec<String>,
     /// Whether events carry their type as `event`.
     pub named: bool,
+    /// What they want of what they may see, as it was written.
+    pub filter: Option<String>,
     /// Where to start.
     pub start: Start,
     /// The position's text as it was presented.
@@ -84,7 +86,7 @@ impl Ask {
             Some(id) => position(id)?,
             None => query.since.or(query.rewind).unwrap_or(Start::Now),
         };
-        Ok(Self { channels: query.channels, named: query.named, start, presented })
+        Ok(Self { channels: query.channels, named: query.named, filter: query.filter, start, presented })
     }
 }
 
@@ -103,6 +105,7 @@ pub fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Refusal> {
 struct Parameters {
     channels: Vec<String>,
     named: bool,
+    filter: Option<String>,
     positions: [Option<String>; 3],
     since: Option<Start>,
     rewind: Option<Start>,
@@ -121,6 +124,7 @@ impl Parameters {
         match name {
             "channel" => self.channels.push(value),
             "named" => self.named = flag(&value)?,
+            "filter" => self.filter = Some(value),
             "since" => self.since = Some(Start::Since(since(&value)?)),
             "rewind" => self.rewind = Some(rewind(&value)?),
             other => {

@@ -193,7 +193,7 @@ mod tests {
         let reason = RefusedReason::Forbidden;
         let refused = gone.iter().map(|gone| Refused { channel: gone.to_string(), reason }).collect();
         let reader = Reader::new(claims, claims.labels.clone());
-        Rights { claims: claims.clone(), reader, subscription: Subscription { granted, refused } }
+        Rights { claims: claims.clone(), reader, subscription: Subscription { granted, refused, filter: None } }
     }
 
     #[test]
@@ -208,7 +208,7 @@ mod tests {
             connection.change(None, |claims, held| without(lost, claims, held));
         }
         assert!(connection.told().now_or_never().is_some());
-        let Subscription { granted, refused } = connection.take_change().unwrap().subscription;
+        let Subscription { granted, refused, .. } = connection.take_change().unwrap().subscription;
         assert_eq!(granted, [pattern("team:b")]);
         assert_eq!(refused.iter().map(|refused| refused.channel.as_str()).collect::<Vec<_>>(), ["team:a", "team:c"]);
         assert!(connection.take_change().is_none());

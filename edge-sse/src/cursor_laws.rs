@@ -194,6 +194,7 @@ fn subscription() -> impl Strategy<Value = Subscription> {
     patterns.prop_map(|patterns| Subscription {
         granted: patterns.into_iter().map(|pattern| ChannelPattern::parse(pattern).unwrap()).collect(),
         refused: Vec::new(),
+        filter: None,
     })
 }
 
@@ -251,7 +252,8 @@ fn the_high_lane_overtakes_what_waits_in_the_others() {
     for lane in [2, 1, 2, 0, 1, 0] {
         world.append(0, lane, false, 0);
     }
-    let subscription = Subscription { granted: vec![ChannelPattern::parse("wiki:en").unwrap()], refused: Vec::new() };
+    let subscription =
+        Subscription { granted: vec![ChannelPattern::parse("wiki:en").unwrap()], refused: Vec::new(), filter: None };
     let next = DeliveryPartition::all(PARTITIONS).map(|partition| (partition, 0)).collect();
     let first = Position { log: LogHash(7), time: Timestamp::default(), generation: 1, next };
     let mut socket = Socket { room: usize::MAX, ..Socket::default() };

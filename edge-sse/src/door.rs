@@ -67,7 +67,8 @@ async fn stream(
 async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, may_take_over: bool) -> Result<Response, Refusal> {
     let ask = Ask::parse(uri, headers)?;
     let claims = claims(shared, headers)?;
-    let subscription = Subscription::decide(&shared.catalogues, &claims, &ask.channels)?;
+    let filter = shared.filters.of(ask.filter.as_deref())?;
+    let subscription = Subscription::decide(&shared.catalogues, &claims, &ask.channels)?.filtered(filter);
     Ok(match begin(shared, &ask, &claims, &subscription).await {
         Ok(parts) if may_take_over && shared.shards.running() && Encoding::of(headers) == Encoding::Identity => {
             taken_over(shared, parts)

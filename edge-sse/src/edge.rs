@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::encoding::Deflater;
+use crate::filters::Filters;
 use crate::metrics::Meters;
 use crate::publication::Publish;
 use crate::rights::Renewed;
@@ -81,6 +82,8 @@ pub struct Shared {
     pub publisher: Option<Arc<dyn Publish>>,
     /// Deflates for every stream that asks for it.
     pub deflater: Mutex<Deflater>,
+    /// The filters that clients asked for.
+    pub filters: Filters,
     /// Who waits for events.
     pub wakers: Arc<Wakers>,
     /// Who has the streams that were taken over.
@@ -120,6 +123,7 @@ impl Edge {
                 deflater: Mutex::new(Deflater::default()),
                 connections: Arc::default(),
                 drain: CancellationToken::new(),
+                filters: Filters::new(),
                 wakers: Arc::new(Wakers::default()),
                 shards: Shards::default(),
                 meters: Meters::new(),

@@ -46,7 +46,8 @@ async fn events(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap)
 async fn answer(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap) -> Result<Response, Refusal> {
     let asked = HistoryAsk::parse(uri, headers)?;
     let claims = claims(shared, headers)?;
-    let subscription = Subscription::decide(&shared.catalogues, &claims, &asked.ask.channels)?;
+    let filter = shared.filters.of(asked.ask.filter.as_deref())?;
+    let subscription = Subscription::decide(&shared.catalogues, &claims, &asked.ask.channels)?.filtered(filter);
     let arrival = arrive(shared, &asked.ask.start, &claims, &subscription).await;
     let (reading, gaps) = Reading::begin(shared, arrival.map_err(|reason| not_now(shared, reason))?, Leaves::AtOnce);
     let refused = subscription.refused;

@@ -27,6 +27,7 @@ mod cursor;
 mod frame;
 mod notice;
 mod refusal;
+mod filters;
 mod ask;
 mod subscription;
 mod rewind;

@@ -98,8 +98,10 @@ impl Reading {
     /// Goes on with other channels at another start; the gaps that this makes. None where the log does not answer, and all is as before.
     pub async fn restart(&mut self, start: &Start, subscription: &Subscription) -> Option<Vec<Gap>> {
         let sleeper = self.shared.wakers.register(subscription.keys(&self.reader.tenant));
-        let started = find(&self.session, start, &self.reader, subscription, self.shared.clock.now()).await?;
+        let reader = self.reader.clone().filtered(subscription.filter.clone());
+        let started = find(&self.session, start, &reader, subscription, self.shared.clock.now()).await?;
         self.feed.go_on(started.cursor);
+        self.reader = reader;
         self.future = self.feed.stands_beyond(&self.session).then(|| Instant::now() + FUTURE_WAITS);
         (self.sleeper, self.held) = (sleeper, started.held);
         Some(started.gaps)
@@ -187,7 +189,7 @@ impl Reading {
         self.sleeper = self.shared.wakers.register(kept.keys(&rights.reader.tenant));
         let time = self.shared.clock.now();
         self.expires = rights.expires_at().and_then(|at| Instant::now().checked_add(at.since(time)));
-        self.reader = rights.reader.clone();
+        self.reader = rights.reader.clone().filtered(self.reader.filter.take());
         self.changed = Some(rights);
         Gathered::Changed
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use policy::Claims;
+use policy::{Claims, Reader};
 use schemas::channel::ChannelPattern;
 use schemas::time::Timestamp;
 use uuid::Uuid;
@@ -15,7 +15,6 @@ use crate::edge::Shared;
 use crate::frame::{Chunk, Notice, json};
 use crate::notice::{Lost, REFUSED};
 use crate::subscription::{Refused, Subscription};
-use policy::Reader;
 
 /// The rights of one connection.
 #[derive(Debug, Clone)]

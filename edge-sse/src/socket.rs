@@ -78,11 +78,12 @@ fn opening(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Opening, R
         Some((_, token)) => by_query(shared, token)?,
         None => arrival::claims(shared, headers)?,
     };
+    let filter = shared.filters.of(ask.filter.as_deref())?;
     let subscription = match ask.channels.is_empty() {
         true => Subscription::nothing(),
         false => Subscription::decide(&shared.catalogues, &claims, &ask.channels)?,
     };
-    Ok(Opening { start: ask.start, claims: Arc::new(claims), subscription })
+    Ok(Opening { start: ask.start, claims: Arc::new(claims), subscription: subscription.filtered(filter) })
 }
 
 /// The claims of a token in the query: only where it is configured, because queries stand in the logs of proxies.

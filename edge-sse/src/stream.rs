@@ -151,7 +151,7 @@ impl Stream {
         let time = self.shared.clock.now();
         self.timers.token_lives(Instant::now(), self.expires_at.map(|at| at.since(time)));
         rights.say_lost(&self.feed.cursor().position().to_string(), chunk);
-        self.reader = rights.reader;
+        self.reader = rights.reader.filtered(self.reader.filter.take());
     }
 
     /// When the edge stops, the stream takes a moment of its own inside the drain window.

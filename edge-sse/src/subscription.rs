@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use journal::topics::Generations;
 use policy::channel_rule;
-use policy::{Catalogues, Claims};
+use policy::{Catalogues, Claims, Filter};
 use schemas::channel::ChannelPattern;
 use schemas::id::Tenant;
 use schemas::lane::Lane;
@@ -24,6 +24,8 @@ pub struct Subscription {
     pub granted: Vec<ChannelPattern>,
     /// Those that are not.
     pub refused: Vec<Refused>,
+    /// What its reader wants of them; none means all.
+    pub filter: Option<Filter>,
 }
 
 /// A channel that is refused, as notices say it.
@@ -53,7 +55,7 @@ impl Subscription {
     /// To no channel.
     #[must_use]
     pub fn nothing() -> Self {
-        Self { granted: Vec::new(), refused: Vec::new() }
+        Self { granted: Vec::new(), refused: Vec::new(), filter: None }
     }
 
     /// Decides on channels.
@@ -61,7 +63,7 @@ impl Subscription {
     /// # Errors
     /// None is granted: 400 where all are malformed, 401 where a token could help, else 403.
     pub fn decide(catalogues: &Catalogues, claims: &Claims, asked: &[String]) -> Result<Self, Refusal> {
-        let mut decided = Self { granted: Vec::new(), refused: Vec::new() };
+        let mut decided = Self::nothing();
         for channel in asked {
             match decide_one(catalogues, claims, channel, &decided.granted) {
                 Ok(Some(pattern)) => decided.granted.push(pattern),
@@ -83,6 +85,12 @@ impl Subscription {
             }
         }
         kept
+    }
+
+    /// The same, of which its reader wants only what passes.
+    #[must_use]
+    pub fn filtered(self, filter: Option<Filter>) -> Self {
+        Self { filter, ..self }
     }
 
     /// The keys under which events for this subscription stand; none covers another.

@@ -40,7 +40,8 @@ impl Shard {
     fn recast(&mut self, seat: Seat, rights: &Rights) {
         let Some(number) = self.member(seat).map(|member| member.cohort) else { return };
         let Some(cohort) = self.cohorts.get(number) else { return };
-        let cast = Cast::of(rights.reader.clone(), cohort.cast.named, &rights.subscription);
+        let reader = rights.reader.clone().filtered(cohort.cast.reader.filter.clone());
+        let cast = Cast::of(reader, cohort.cast.named, &rights.subscription);
         if *cohort.cast == cast {
             return;
         }

@@ -228,7 +228,7 @@ impl Conversation {
     async fn grant(&mut self, said: Said) {
         let id = said.id;
         let done = match said.wish {
-            Wish::Subscribe(channels) => self.subscribe(channels, id.as_ref()).await,
+            Wish::Subscribe { channels, filter } => self.subscribe(channels, filter.as_deref(), id.as_ref()).await,
             Wish::Unsubscribe(channels) => self.unsubscribe(channels, id.as_ref()).await,
             Wish::Publish(publication) => self.publish(publication, id.clone()),
             Wish::Ack(position) => self.acknowledge(&position, id.as_ref()),
@@ -246,28 +246,38 @@ impl Conversation {
         }
     }
 
-    async fn subscribe(&mut self, channels: Vec<String>, id: Option<&Value>) -> Result<(), Refusal> {
+    async fn subscribe(
+        &mut self,
+        channels: Vec<String>,
+        filter: Option<&str>,
+        id: Option<&Value>,
+    ) -> Result<(), Refusal> {
+        let filter = match filter {
+            None => self.subscription.filter.clone(),
+            filter => self.shared.filters.of(filter)?,
+        };
         let held = self.subscription.granted.iter().map(ToString::to_string);
         let asked: Vec<String> = held.chain(channels).collect();
-        let decided = Subscription::decide(&self.shared.catalogues, &self.claims, &asked)?;
+        let decided = Subscription::decide(&self.shared.catalogues, &self.claims, &asked)?.filtered(filter);
+        let other = decided.filter != self.subscription.filter;
         let more = decided.granted.len() > self.subscription.granted.len();
-        if !more && !decided.refused.is_empty() {
+        if !more && !other && !decided.refused.is_empty() {
             return Err(decided.refusal(&self.claims));
         }
-        let gaps = if more { self.read_on(&decided).await? } else { Vec::new() };
+        let gaps = if more || other { self.read_on(&decided).await? } else { Vec::new() };
         self.frames.ok(id);
         if !decided.refused.is_empty() {
             let refused = Lost { channels: &decided.refused };
             self.frames.notice(REFUSED, &refused, Some(self.reading.position()));
         }
-        self.subscription.granted = decided.granted;
+        (self.subscription.granted, self.subscription.filter) = (decided.granted, decided.filter);
         self.reading.hold(&self.subscription.granted);
         self.say_gaps(&gaps);
         Ok(())
     }
 
     async fn unsubscribe(&mut self, channels: Option<Vec<String>>, id: Option<&Value>) -> Result<(), Refusal> {
-        let mut left = Subscription::nothing();
+        let mut left = Subscription::nothing().filtered(self.subscription.filter.clone());
         if let Some(gone) = channels {
             let stays = |text: String| !gone.contains(&text);
             left.granted = self.subscription.granted.iter().filter(|held| stays(held.to_string())).cloned().collect();

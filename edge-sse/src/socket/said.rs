@@ -19,8 +19,13 @@ pub struct Said {
 /// What a client wants.
 #[derive(Debug)]
 pub enum Wish {
-    /// These channels, too.
-    Subscribe(Vec<String>),
+    /// These channels, too, and of all of them only what passes a filter; without one as before, and with an empty one everything.
+    Subscribe {
+        /// The channels.
+        channels: Vec<String>,
+        /// The filter.
+        filter: Option<String>,
+    },
     /// These channels no more; none means all.
     Unsubscribe(Option<Vec<String>>),
     /// To publish an event.
@@ -52,6 +57,7 @@ struct Written {
     id: Option<Value>,
     channels: Option<Vec<String>>,
     channel: Option<String>,
+    filter: Option<String>,
     event: Option<String>,
     data: Option<Box<RawValue>>,
 }
@@ -79,7 +85,9 @@ impl Written {
         let missing = |what: &str| bad(&format!("{} needs {what}", self.r#type));
         let id = || self.id.as_ref().and_then(Value::as_str).map(str::to_owned);
         Ok(match self.r#type.as_str() {
-            "subscribe" => Wish::Subscribe(self.channels.ok_or_else(|| missing("channels"))?),
+            "subscribe" => {
+                Wish::Subscribe { channels: self.channels.ok_or_else(|| missing("channels"))?, filter: self.filter }
+            }
             "unsubscribe" => Wish::Unsubscribe(self.channels),
             "publish" => Wish::Publish(Publication {
                 id: id(),
@@ -112,7 +120,9 @@ mod tests {
     fn messages_are_what_the_contract_says() {
         let said = Said::parse(r#"{"type":"subscribe","channels":["wiki:en"],"id":7}"#).unwrap();
         assert_eq!(said.id, Some(Value::from(7)));
-        assert!(matches!(said.wish, Wish::Subscribe(channels) if channels == ["wiki:en"]));
+        assert!(matches!(said.wish, Wish::Subscribe { channels, filter: None } if channels == ["wiki:en"]));
+        let filtered = Said::parse(r#"{"type":"subscribe","channels":[],"filter":"data.n == 1"}"#).unwrap();
+        assert!(matches!(filtered.wish, Wish::Subscribe { filter: Some(text), .. } if text == "data.n == 1"));
         let publish = r#"{"type":"publish","channel":"wiki:en","event":"wiki.edit","data":{"a": 1.50},"id":"x"}"#;
         let Wish::Publish(publication) = Said::parse(publish).unwrap().wish else { panic!("a publication") };
         assert_eq!((publication.id.as_deref(), publication.data.get()), (Some("x"), r#"{"a": 1.50}"#));

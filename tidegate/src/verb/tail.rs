@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Begin with the last N events of each channel, or those of the last 30s
     #[arg(long, value_name = "N|DURATION", conflicts_with_all = ["from", "since"])]
     rewind: Option<String>,
+    /// Only events of which this is true: CEL over what you may see, e.g. "data.page == 'Ada'"
+    #[arg(long, value_name = "CEL")]
+    filter: Option<String>,
     /// End behind so many events
     #[arg(long, value_name = "N")]
     count: Option<u64>,
@@ -92,6 +95,7 @@ fn url(args: &Args, to: &str, earliest: bool) -> Result<Url, Failure> {
     let mut query = url.query_pairs_mut();
     query.extend_pairs(args.channels.iter().map(|channel| ("channel", channel)));
     query.extend_pairs(earliest.then_some(("lastEventId", "earliest")));
+    query.extend_pairs(args.filter.iter().map(|filter| ("filter", filter)));
     query.extend_pairs(args.since.iter().map(|since| ("since", since)));
     query.extend_pairs(args.rewind.iter().map(|rewind| ("rewind", rewind)));
     drop(query);
