@@ -31,10 +31,15 @@ pub fn answer(
         Encoding::Gzip | Encoding::Zstd => Body::from_stream(coded(shared.clone(), encoder, pieces)),
     };
     let mut answer = respond(body);
+    name(encoding, &mut answer);
+    answer
+}
+
+/// Says in an answer's head how its body is coded.
+pub fn name(encoding: Encoding, answer: &mut Response) {
     if let Some(name) = encoding.name() {
         answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
     }
-    answer
 }
 
 fn coded(

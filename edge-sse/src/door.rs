@@ -19,7 +19,7 @@ use schemas::problem::Slug;
 use crate::arrival::{Arrival, arrive, claims};
 use crate::ask::Ask;
 use crate::edge::Shared;
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, Member};
 use crate::notice::ByeReason;
 use crate::refusal::{Refusal, problem};
 use crate::stream::{Parts, Stream, bye, opened};
@@ -69,9 +69,10 @@ async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, may_take_ove
     let claims = claims(shared, headers)?;
     let filter = shared.filters.of(ask.filter.as_deref())?;
     let subscription = Subscription::decide(&shared.catalogues, &claims, &ask.channels)?.filtered(filter);
+    let encoding = Encoding::of(headers);
     Ok(match begin(shared, &ask, &claims, &subscription).await {
-        Ok(parts) if may_take_over && shared.shards.running() && Encoding::of(headers) == Encoding::Identity => {
-            taken_over(shared, parts)
+        Ok(parts) if may_take_over && shared.shards.running() && encoding != Encoding::Zstd => {
+            taken_over(shared, parts, encoding)
         }
         Ok(parts) => coded::answer(shared, headers, chunks(Stream::new(parts)), event_stream),
         Err(reason) => event_stream(Body::from(bye(shared, reason, ask.presented.as_deref()).finish())),
@@ -79,9 +80,11 @@ async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, may_take_ove
 }
 
 /// An answer without a body, with a stream that waits for the socket.
-fn taken_over(shared: &Arc<Shared>, parts: Parts<'_>) -> Response {
+fn taken_over(shared: &Arc<Shared>, parts: Parts<'_>, encoding: Encoding) -> Response {
     let mut answer = event_stream(Body::empty());
-    answer.extensions_mut().insert(Takeover::new(shared.clone(), opened(parts)));
+    coded::name(encoding, &mut answer);
+    let gzip = (encoding == Encoding::Gzip).then(Member::default);
+    answer.extensions_mut().insert(Takeover::new(shared.clone(), opened(parts, gzip)));
     answer
 }
 

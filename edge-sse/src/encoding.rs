@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use zstd::stream::raw::{CParameter, Encoder as ZstdEncoder, InBuffer, Operation, OutBuffer};
 
-pub use gzip::{Deflater, Member};
+pub use gzip::{Deflater, Fragment, Member};
 
 /// The window of a zstd stream, as a power of two: what it costs each client who takes nothing else.
 const ZSTD_WINDOW_LOG: u32 = 12;

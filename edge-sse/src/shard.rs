@@ -5,11 +5,13 @@
 
 mod agenda;
 mod bell;
+mod coder;
 mod cohort;
 mod cut;
 mod due;
 mod member;
 mod newcomer;
+mod piece;
 mod rights;
 mod serve;
 
@@ -24,6 +26,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use self::agenda::{Agenda, Due};
+use self::coder::Coder;
 use self::cohort::{Cohorts, small};
 use self::member::{Apart, Member};
 use crate::cursor::Cursor;
@@ -54,6 +57,7 @@ pub struct Shard {
     lives: u32,
     cohorts: Cohorts,
     agenda: Agenda,
+    coder: Coder,
     turns: VecDeque<Turn>,
     /// What is written next; kept for its memory.
     chunk: Chunk,
@@ -86,6 +90,7 @@ impl Shard {
             members: Slab::new(),
             lives: 0,
             cohorts: Cohorts::default(),
+            coder: Coder::default(),
             turns: VecDeque::new(),
             chunk: Chunk::new(false),
             before: Cursor::nowhere(),
@@ -186,7 +191,7 @@ impl Shard {
     }
 
     fn open(&mut self, newcomer: Newcomer) {
-        let Newcomer { opened, socket, first, place } = newcomer;
+        let Newcomer { opened, socket, head: mut first, place } = newcomer;
         let mut socket = mio::net::TcpStream::from_std(socket);
         let entry = self.members.vacant_entry();
         let seat = Seat { slot: small(entry.key()), life: self.lives };
@@ -200,8 +205,14 @@ impl Shard {
             connection.sits(&self.bell, seat);
         }
         let cohort = self.cohorts.join(opened.cast, &opened.session, &opened.cursor);
+        let mut gzip = opened.gzip;
+        match &mut gzip {
+            None => first.extend_from_slice(&opened.opening),
+            Some(gzip) => first.extend_from_slice(&gzip.join(&self.coder.single(&opened.opening))),
+        }
         entry.insert(Member {
             socket,
+            gzip,
             seat,
             cohort,
             place: 0,

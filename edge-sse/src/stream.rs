@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::access::Access;
 use crate::ask::Ask;
 use crate::edge::{Session, Shared};
+use crate::encoding;
 use crate::feed::{Feed, Source};
 use crate::frame::{Chunk, Notice, json};
 use crate::gap::Gap;
@@ -236,13 +237,13 @@ pub fn bye(shared: &Shared, reason: ByeReason, id: Option<&str>) -> Chunk {
     chunk
 }
 
-/// The stream for a shard: what it writes first, and where it goes on.
+/// The stream for a shard: what it writes first, in gzip or as it is, and where it goes on.
 #[must_use]
-pub fn opened(parts: Parts<'_>) -> Opened {
+pub fn opened(parts: Parts<'_>, gzip: Option<encoding::Member>) -> Opened {
     let opening = opening(&parts).as_bytes().to_vec();
     let cast = Cast::of(parts.reader, parts.ask.named, parts.subscription);
     let Parts { session, expires_at, access, started, .. } = parts;
-    Opened { cast, session, cursor: started.cursor, held: started.held, opening, expires_at, access }
+    Opened { cast, session, cursor: started.cursor, held: started.held, opening, gzip, expires_at, access }
 }
 
 /// `tidegate.ready`, then the gaps. Until the last gap is said, a client that resumes is told all of them again: these blocks carry

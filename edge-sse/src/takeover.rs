@@ -40,10 +40,7 @@ impl Takeover {
         let Some(opened) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
         let socket = socket.into_std()?;
         notice_silence(&socket, self.shared.config.stall)?;
-        let mut first = write_head(head);
-        first.extend_from_slice(&opened.opening);
-        let opened = Opened { opening: Vec::new(), ..opened };
-        self.shared.shards.open(Newcomer { opened, socket, first, place: Place::new(place) });
+        self.shared.shards.open(Newcomer { opened, socket, head: write_head(head), place: Place::new(place) });
         Ok(())
     }
 }

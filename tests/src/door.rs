@@ -20,6 +20,8 @@ const WITHIN: Duration = Duration::from_secs(30);
 pub enum Door {
     /// `GET /v1/stream` over HTTP/1.1.
     Stream,
+    /// The same in gzip.
+    StreamGzip,
     /// The same over HTTP/2.
     StreamHttp2,
     /// `GET /v1/events`.
@@ -52,7 +54,8 @@ pub struct Walker {
 
 impl Door {
     /// Every door.
-    pub const ALL: [Self; 5] = [Self::Stream, Self::StreamHttp2, Self::Page, Self::Lines, Self::Socket];
+    pub const ALL: [Self; 6] =
+        [Self::Stream, Self::StreamGzip, Self::StreamHttp2, Self::Page, Self::Lines, Self::Socket];
 }
 
 impl Walker {
@@ -74,8 +77,9 @@ impl Walker {
     /// Reads at a door, `most` events or until it is quiet.
     pub async fn read(&mut self, door: Door, most: usize) -> Vec<Given> {
         match door {
-            Door::Stream => self.read_stream(self.http1.clone(), most).await,
-            Door::StreamHttp2 => self.read_stream(self.http2.clone(), most).await,
+            Door::Stream => self.read_stream(self.http1.clone(), "identity", most).await,
+            Door::StreamGzip => self.read_stream(self.http1.clone(), "gzip", most).await,
+            Door::StreamHttp2 => self.read_stream(self.http2.clone(), "identity", most).await,
             Door::Page => self.read_page(most).await,
             Door::Lines => self.read_lines(most).await,
             Door::Socket => self.read_socket(most).await,
@@ -89,8 +93,8 @@ impl Walker {
         answer.json()
     }
 
-    async fn read_stream(&mut self, client: Client, most: usize) -> Vec<Given> {
-        let request = client.get(format!("{}/v1/stream?{}", self.url, self.query));
+    async fn read_stream(&mut self, client: Client, coding: &str, most: usize) -> Vec<Given> {
+        let request = client.get(format!("{}/v1/stream?{}", self.url, self.query)).header("accept-encoding", coding);
         let mut stream = Stream::of(request.header("last-event-id", &self.position)).await.expect("a stream");
         let mut given = Vec::new();
         while given.len() < most {

@@ -7,6 +7,7 @@
 pub mod rounds;
 pub mod process;
 pub mod deployment;
+pub mod place;
 pub mod services;
 pub mod small_registry;
 pub mod collector;

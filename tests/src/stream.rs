@@ -1,11 +1,13 @@
 //! One `GET /v1/stream`: its answer, and its blocks as WHATWG's "event stream interpretation" reads them.
 
+use std::io::Write;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use flate2::write::GzDecoder;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use reqwest::header::HeaderMap;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use reqwest::{StatusCode, Version};
 use serde_json::Value;
 
@@ -57,6 +59,7 @@ pub struct Stream {
     /// The version of HTTP that was spoken.
     pub version: Version,
     body: BoxStream<'static, reqwest::Result<Bytes>>,
+    gzip: Option<GzDecoder<Vec<u8>>>,
     buffer: BytesMut,
     block: Block,
     ended: bool,
@@ -117,7 +120,9 @@ impl Stream {
         if answer.status() != StatusCode::OK {
             return Err(NoStream { status: Some(answer.status()), text: answer.text().await.unwrap_or_default() });
         }
+        let gzip = answer.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip");
         Ok(Self {
+            gzip: gzip.then(|| GzDecoder::new(Vec::new())),
             headers: answer.headers().clone(),
             version: answer.version(),
             body: answer.bytes_stream().boxed(),
@@ -135,11 +140,13 @@ impl Stream {
                 return next;
             }
             if self.ended {
-                return Next::End { clean: self.buffer.is_empty() && self.block == Block::default() };
+                return Next::End {
+                    clean: self.buffer.is_empty() && self.block == Block::default() && self.is_whole(),
+                };
             }
             match tokio::time::timeout_at(deadline, self.body.next()).await {
                 Err(_) => return Next::Silence,
-                Ok(Some(Ok(bytes))) => self.buffer.extend_from_slice(&bytes),
+                Ok(Some(Ok(bytes))) => self.take(&bytes),
                 Ok(Some(Err(_)) | None) => self.ended = true,
             }
         }
@@ -170,6 +177,22 @@ impl Stream {
                 return block.json();
             }
         }
+    }
+
+    /// Every piece in gzip is readable as soon as it is there.
+    fn take(&mut self, bytes: &[u8]) {
+        match &mut self.gzip {
+            None => self.buffer.extend_from_slice(bytes),
+            Some(gzip) => {
+                gzip.write_all(bytes).and_then(|()| gzip.flush()).expect("gzip");
+                self.buffer.extend_from_slice(&std::mem::take(gzip.get_mut()));
+            }
+        }
+    }
+
+    /// What is in gzip ends with its checksum.
+    fn is_whole(&mut self) -> bool {
+        self.gzip.as_mut().is_none_or(|gzip| gzip.try_finish().is_ok())
     }
 
     /// Reads lines until one completes something.

@@ -10,11 +10,9 @@ use schemas::partition::DeliveryPartition;
 use schemas::position::{Position, Presented};
 use serde_json::{Value, json};
 use tests::client;
-use tests::deployment::{Deployment, Role};
-use tests::process::Process;
+use tests::place::{Place, gets};
 use tests::rounds;
-use tests::stream::{Next, Stream};
-use tests::wait::until;
+use tests::stream::Next;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
@@ -23,75 +21,8 @@ use tokio::time::Instant;
 const WITHIN: Duration = Duration::from_secs(60);
 /// Bytes of a payload, so that a few thousand events are more than the system keeps for a socket.
 const PAYLOAD_BYTES: usize = 2_000;
-/// Events of one request.
-const BATCH_EVENTS: usize = 20;
 /// More than the largest send buffer that Linux gives by default.
 const EVENTS: usize = 4_000;
-
-struct Place {
-    process: Process,
-    token: String,
-    deployment: Deployment,
-}
-
-impl Place {
-    async fn open(env: &[(&str, &str)]) -> Self {
-        let mut deployment = Deployment::embedded();
-        deployment.flag("--catalogue", "bench");
-        let mut launch = deployment.launch(Role::Up, "up");
-        launch.env.extend(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let process = launch.start().await;
-        process.ready().await;
-        let token = deployment.token("tests", &["publisher"]).await;
-        Self { process, token, deployment }
-    }
-
-    /// Publishes events to one channel, numbered from `first` on.
-    async fn publish(&self, channel: &str, first: usize, count: usize, bytes: usize) {
-        let numbers: Vec<_> = (first..first + count).collect();
-        for some in numbers.chunks(BATCH_EVENTS) {
-            let events: Vec<_> = some.iter().map(|number| tick(channel, *number, bytes)).collect();
-            let body = json!(events).to_string();
-            let request = client::post(&self.process.url(""), Some(&self.token), client::BATCH, body);
-            let answer = client::send(request).await;
-            assert_eq!(answer.status.as_u16(), 202, "{}", answer.text);
-        }
-    }
-
-    async fn stream(&self, channel: &str) -> Stream {
-        let url = self.process.url(&format!("/v1/stream?channel={channel}"));
-        let mut stream = Stream::open(&url, None, None).await.expect("200");
-        assert!(stream.block(WITHIN).await.is("tidegate.ready"));
-        stream
-    }
-
-    /// Waits until the edge has so many streams.
-    async fn has_streams(&self, count: usize) {
-        let line = format!("tidegate_edge_connections {count}");
-        let looked = until(WITHIN, || async {
-            let text = client::get(&self.process.url("/metrics")).await.text;
-            let found = text.lines().find(|line| line.starts_with("tidegate_edge_connections "));
-            if found == Some(&line) { Ok(()) } else { Err(format!("{found:?}")) }
-        });
-        looked.await.unwrap_or_else(|error| panic!("{line}: {error}"));
-    }
-}
-
-fn tick(channel: &str, number: usize, bytes: usize) -> Value {
-    let text = format!("{number:0bytes$}");
-    json!({
-        "specversion": "1.0", "id": number.to_string(), "source": "/tests", "type": "bench.tick", "subject": channel,
-        "time": "2026-01-02T03:04:05.678Z", "datacontenttype": "application/json", "data": {"d": text},
-    })
-}
-
-/// The next events are these, and nothing is between them but notices.
-async fn gets(stream: &mut Stream, numbers: std::ops::Range<usize>) {
-    for number in numbers {
-        let event = tokio::time::timeout(WITHIN, stream.event(WITHIN)).await;
-        assert_eq!(event.unwrap_or_else(|_| panic!("event {number} does not come"))["id"], json!(number.to_string()));
-    }
-}
 
 /// A socket that asked for a stream, and whose system takes few bytes for it.
 async fn ask(address: SocketAddr, channel: &str, receive_buffer: u32) -> TcpStream {
@@ -237,5 +168,5 @@ async fn an_edge_that_stops_says_goodbye_to_each_stream_at_a_moment_of_its_own()
     let spread = moments.iter().max().expect("some").duration_since(*moments.iter().min().expect("some"));
     assert!(spread > Duration::from_millis(1_000), "all left within {spread:?}");
     assert!(ends.iter().all(|(_, id)| stands_at(id) == stands_at(&ends[0].1)), "all stand at the same place");
-    drop(place.deployment);
+    drop(place);
 }

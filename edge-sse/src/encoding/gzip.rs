@@ -62,15 +62,28 @@ impl Deflater {
     }
 }
 
-impl Member {
-    /// Takes a fragment into the stream: what is written for it. The first one comes with the header.
+impl Fragment {
+    /// What is written for it.
     #[must_use]
-    pub fn join(&mut self, fragment: &Fragment) -> Bytes {
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.deflated
+    }
+}
+
+impl Member {
+    /// Takes a fragment into the stream, which has begun: its bytes are written next.
+    pub fn take(&mut self, fragment: &Fragment) {
         let mut hasher = Hasher::new_with_initial(self.crc);
         hasher.combine(&Hasher::new_with_initial_len(fragment.crc, fragment.len));
         self.crc = hasher.finalize();
         // The trailer has the length modulo 2^32.
         self.len = self.len.wrapping_add(u32::try_from(fragment.len & u64::from(u32::MAX)).unwrap_or(0));
+    }
+
+    /// Takes a fragment into the stream: what is written for it. The first one comes with the header.
+    #[must_use]
+    pub fn join(&mut self, fragment: &Fragment) -> Bytes {
+        self.take(fragment);
         if std::mem::replace(&mut self.begun, true) {
             return fragment.deflated.clone();
         }

@@ -93,10 +93,13 @@ impl Shard {
             return;
         }
         let chunk = bye(&self.shared, reason, Some(&id));
-        if let Some(member) = self.member(seat) {
-            member.access.ended_by(reason.as_str());
+        let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
+        member.access.ended_by(reason.as_str());
+        let mut words = member.coded(chunk.as_bytes(), &mut self.coder).into_owned();
+        if let Some(gzip) = &mut member.gzip {
+            words.extend_from_slice(&gzip.end());
         }
-        self.owe(seat, chunk.as_bytes());
+        self.owe(seat, &words);
         if let Some(apart) = self.apart(seat) {
             apart.ends = true;
         }
@@ -106,13 +109,14 @@ impl Shard {
 
     /// Words that must not be lost, right behind what the stream owes already.
     pub(super) fn say(&mut self, seat: Seat, chunk: &Chunk) {
-        let Some(member) = self.member(seat) else { return };
-        let written = if member.apart.is_some() { Wrote::Part(0) } else { member.write(chunk.as_bytes()) };
+        let Some(member) = self.members.get_mut(at(seat.slot)).filter(|member| member.seat == seat) else { return };
+        let words = member.coded(chunk.as_bytes(), &mut self.coder);
+        let written = if member.apart.is_some() { Wrote::Part(0) } else { member.write(&words) };
         match written {
             Wrote::All => {}
             Wrote::Gone => self.close(seat),
             Wrote::Part(written) => {
-                self.owe(seat, &chunk.as_bytes()[written..]);
+                self.owe(seat, &words[written..]);
                 if self.flush(seat) {
                     self.queue(seat);
                 }
@@ -162,7 +166,9 @@ impl Shard {
         apart.feed.skip_beyond(ends, &mut chunk);
         if !chunk.is_empty() {
             self.shared.meters.wrote(&chunk, self.shared.clock.now(), 1);
-            self.owe(seat, chunk.as_bytes());
+            let Some(member) = self.members.get_mut(at(seat.slot)) else { return };
+            let words = member.coded(chunk.as_bytes(), &mut self.coder);
+            self.owe(seat, &words);
         }
         self.queue(seat);
     }
@@ -227,7 +233,7 @@ impl Shard {
 
     /// Lets a client go that takes nothing. It is reset: one that comes back to life then sees an error, never half a block that ends as
     /// if it were whole.
-    fn reset(&mut self, seat: Seat) {
+    pub(super) fn reset(&mut self, seat: Seat) {
         if let Some(member) = self.member(seat)
             && let Err(error) = socket2::SockRef::from(&member.socket).set_linger(Some(std::time::Duration::ZERO))
         {

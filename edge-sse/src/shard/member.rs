@@ -1,5 +1,6 @@
 //! One stream in a shard: its socket, and, while it is apart from its cohort, a cursor of its own and the rest of a block.
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, Read, Write};
 
 use mio::net::TcpStream;
@@ -7,8 +8,11 @@ use schemas::time::Timestamp;
 use tokio::time::Instant;
 
 use super::agenda::Seat;
+use super::coder::Coder;
 use super::newcomer::Place;
+use super::piece::{Left, Part, Piece};
 use crate::access::Access;
+use crate::encoding;
 use crate::feed::Feed;
 use crate::interest::Held;
 use crate::metrics;
@@ -23,6 +27,8 @@ const READS_IN_A_ROW: usize = 16;
 pub struct Member {
     /// Its socket.
     pub socket: TcpStream,
+    /// What the trailer of a stream in gzip is made of; none goes as it is.
+    pub gzip: Option<encoding::Member>,
     /// Its seat.
     pub seat: Seat,
     /// Its cohort.
@@ -113,6 +119,45 @@ impl Member {
             }
         }
         Wrote::All
+    }
+
+    /// Gives a piece to the socket. Where it takes a part, [`Member::left`] says how to go on.
+    pub fn give(&mut self, piece: &mut Piece<'_>, coder: &mut Coder) -> Wrote {
+        let Some(mut gzip) = self.gzip else { return self.write(piece.chunk().as_bytes()) };
+        let fragment = piece.fragment(coder);
+        let wrote = self.write(fragment.as_bytes());
+        if wrote == Wrote::All {
+            gzip.take(fragment);
+            self.gzip = Some(gzip);
+        }
+        wrote
+    }
+
+    /// What is left of a piece of which the socket took a part.
+    pub fn left(&mut self, piece: &mut Piece<'_>, part: Part<'_>, coder: &mut Coder) -> Left {
+        match &mut self.gzip {
+            Some(gzip) if part.written > 0 => {
+                gzip.take(piece.fragment(coder));
+                piece.left_deflated(part)
+            }
+            Some(_) | None => {
+                let left = piece.left(part);
+                Left { rest: self.coded(&left.rest, coder).into_owned(), ..left }
+            }
+        }
+    }
+
+    /// Whether the rest of a fragment is owed, which may hold more than the block that was begun.
+    pub fn owes_fragment(&self) -> bool {
+        self.gzip.is_some() && self.apart.as_ref().is_some_and(|apart| !apart.rest.is_empty())
+    }
+
+    /// Words that are written whatever comes, as they stand in this stream.
+    pub fn coded<'a>(&mut self, words: &'a [u8], coder: &mut Coder) -> Cow<'a, [u8]> {
+        let Some(gzip) = self.gzip.as_mut().filter(|_| !words.is_empty()) else { return Cow::Borrowed(words) };
+        let fragment = coder.shared(words);
+        gzip.take(&fragment);
+        Cow::Owned(fragment.as_bytes().to_vec())
     }
 
     /// The socket has ended in error: asks for which.

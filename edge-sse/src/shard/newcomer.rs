@@ -10,6 +10,7 @@ use super::cohort::Cast;
 use crate::access::Access;
 use crate::cursor::Cursor;
 use crate::edge::Session;
+use crate::encoding;
 use crate::interest::Held;
 
 /// A stream that is ready to be written.
@@ -25,6 +26,8 @@ pub struct Opened {
     pub held: Held,
     /// `tidegate.ready`, and the gaps of its start.
     pub opening: Vec<u8>,
+    /// For a stream in gzip; none goes as it is.
+    pub gzip: Option<encoding::Member>,
     /// When its token ends.
     pub expires_at: Option<Timestamp>,
     /// The count that it is in.
@@ -38,8 +41,8 @@ pub struct Newcomer {
     pub opened: Opened,
     /// Its socket, which does not block.
     pub socket: TcpStream,
-    /// The head of the answer, then the opening: what is written first.
-    pub first: Vec<u8>,
+    /// The head of the answer, which is written first.
+    pub head: Vec<u8>,
     /// Held while the stream lives: its place in the listener's count.
     pub place: Place,
 }

@@ -1,7 +1,8 @@
 //! What a shard does when the rights of one of its streams change: the stream leaves its cohort before anything else is pulled for that, and
 //! goes on in another one, or ends.
 //!
-//! What a stream owes at that moment is the rest of a block that was begun, and notices; it never owes an event that was not begun.
+//! What a stream owes at that moment is the rest of a block that was begun, and notices; it never owes an event that was not begun. The rest of a
+//! fragment in gzip may hold such events, and nothing can be left out of it: that stream is reset, and comes back with its new rights.
 
 use super::Shard;
 use super::agenda::Seat;
@@ -16,6 +17,9 @@ impl Shard {
         let Some(rights) = self.member(seat).and_then(|member| member.access.take_change()) else { return };
         if self.apart(seat).is_some_and(|apart| apart.ends) {
             return;
+        }
+        if rights.ended() && self.owes_fragment(seat) {
+            return self.reset(seat);
         }
         if rights.ended() {
             self.owe(seat, &[]); // apart from its cohort, which is about to be given what comes
@@ -46,6 +50,9 @@ impl Shard {
             return;
         }
         let session = cohort.session.clone();
+        if self.owes_fragment(seat) {
+            return self.reset(seat);
+        }
         let places = rights.subscription.places(&cast.reader.tenant, &session.windows.topics().generations);
         self.owe(seat, &[]);
         self.leave_list(seat);
@@ -56,5 +63,10 @@ impl Shard {
         member.cohort = self.cohorts.join(cast, &session, apart.feed.cursor());
         self.stand_apart(seat);
         self.cohorts.leave(number);
+    }
+
+    /// Whether nothing can be taken from what a stream owes.
+    fn owes_fragment(&mut self, seat: Seat) -> bool {
+        self.member(seat).is_some_and(|member| member.owes_fragment())
     }
 }

@@ -5,10 +5,10 @@ use tokio::time::Instant;
 
 use super::agenda::{Due, Seat};
 use super::cohort::at;
-use super::cut::{Cut, Stands};
 use super::member::{Apart, Wrote};
+use super::piece::{Part, Piece};
 use super::{Mail, Shard};
-use crate::cursor::{Cursor, Eyes, Pulled};
+use crate::cursor::{Eyes, Pulled};
 use crate::feed::{Feed, Source};
 use crate::frame::Chunk;
 use crate::timers::FUTURE_WAITS;
@@ -59,16 +59,17 @@ impl Shard {
     fn broadcast(&mut self, number: u32, chunk: &Chunk) {
         let Some(cohort) = self.cohorts.get_mut(number) else { return };
         let told = if cohort.cursor.take_unsaid() { cohort.moves.wrapping_sub(1) } else { cohort.moves };
+        let mut piece = Piece::of(chunk);
         let (mut place, mut copies) = (0, 0);
         while let Some(slot) = self.cohorts.get(number).and_then(|cohort| cohort.together.get(place)).copied() {
             let Some(member) = self.members.get_mut(at(slot)) else { return };
-            match member.write(chunk.as_bytes()) {
+            match member.give(&mut piece, &mut self.coder) {
                 Wrote::All => {
                     member.told = told;
                     member.access.wrote(chunk.tally(), chunk.as_bytes().len());
                     (place, copies) = (place + 1, copies + 1);
                 }
-                Wrote::Part(written) => self.fall_apart(slot, chunk, written),
+                Wrote::Part(written) => self.fall_apart(slot, &mut piece, written),
                 Wrote::Gone => {
                     let seat = member.seat;
                     self.close(seat);
@@ -82,13 +83,14 @@ impl Shard {
     }
 
     /// A stream that was together and did not take a whole chunk: it keeps the rest of a block, and goes on from behind that.
-    fn fall_apart(&mut self, slot: u32, chunk: &Chunk, written: usize) {
-        let Some(member) = self.members.get(at(slot)) else { return };
-        let (seat, number) = (member.seat, member.cohort);
-        let Some(cohort) = self.cohorts.get(number) else { return };
-        let (cursor, rest) = cut(&self.before, &cohort.cursor, chunk, written);
-        self.part(seat, Apart::new(Feed::new(cursor), rest));
-        self.count_part(seat, chunk, written);
+    fn fall_apart(&mut self, slot: u32, piece: &mut Piece<'_>, written: usize) {
+        let Some(member) = self.members.get_mut(at(slot)) else { return };
+        let Some(cohort) = self.cohorts.get(member.cohort) else { return };
+        let part = Part { before: &self.before, behind: &cohort.cursor, written };
+        let left = member.left(piece, part, &mut self.coder);
+        let seat = member.seat;
+        self.part(seat, Apart::new(Feed::new(left.cursor), left.rest));
+        self.count_part(seat, piece.chunk(), left.bytes);
         self.stick(seat);
     }
 
@@ -134,11 +136,11 @@ impl Shard {
 
     /// Writes a chunk to a stream that is apart and owes nothing; whether it took all. Before the pull it stood at `self.before`.
     pub(super) fn send(&mut self, seat: Seat, chunk: &Chunk) -> bool {
-        let Some(member) = self.member(seat) else { return false };
+        let Some(member) = self.members.get_mut(at(seat.slot)) else { return false };
         let Some(mut apart) = member.apart.take() else { return false };
         apart.feed.let_page_go();
-        let wrote = member.write(chunk.as_bytes());
-        match wrote {
+        let mut piece = Piece::of(chunk);
+        match member.give(&mut piece, &mut self.coder) {
             Wrote::All => {
                 member.apart = Some(apart);
                 member.access.wrote(chunk.tally(), chunk.as_bytes().len());
@@ -148,13 +150,12 @@ impl Shard {
                 true
             }
             Wrote::Part(written) => {
-                let (cursor, rest) = cut(&self.before, apart.feed.cursor(), chunk, written);
-                *apart.feed.cursor_mut() = cursor;
-                apart.rest = rest;
-                if let Some(member) = self.member(seat) {
-                    member.apart = Some(apart);
-                }
-                self.count_part(seat, chunk, written);
+                let part = Part { before: &self.before, behind: apart.feed.cursor(), written };
+                let left = member.left(&mut piece, part, &mut self.coder);
+                *apart.feed.cursor_mut() = left.cursor;
+                apart.rest = left.rest;
+                member.apart = Some(apart);
+                self.count_part(seat, chunk, left.bytes);
                 self.stick(seat);
                 false
             }
@@ -247,30 +248,12 @@ impl Shard {
         self.stand_in(seat);
     }
 
-    /// Counts the events of a chunk that were written, or are written with the rest of their block.
-    fn count_part(&mut self, seat: Seat, chunk: &Chunk, written: usize) {
+    /// Counts the events in so many bytes of a chunk: those that were written, or are written with what the stream keeps.
+    fn count_part(&mut self, seat: Seat, chunk: &Chunk, bytes: usize) {
         let now = self.shared.clock.now();
         let Some(member) = self.member(seat) else { return };
-        let owed = member.apart.as_ref().map_or(0, |apart| apart.rest.len());
-        let (bytes, began_at) = (written + owed, member.access.began_at());
+        let began_at = member.access.began_at();
         member.access.wrote_part(chunk.tally(), bytes);
         self.shared.meters.wrote_since(chunk.tally(), bytes, now, began_at);
-    }
-}
-
-/// Where a stream goes on that took so many bytes of a chunk, and what it must be given first: the rest of the block that was begun. Gaps of
-/// partitions that began another life stand in no position: they lead a chunk, and are kept whole.
-fn cut(before: &Cursor, behind: &Cursor, chunk: &Chunk, written: usize) -> (Cursor, Vec<u8>) {
-    let bytes = chunk.as_bytes();
-    let lives_on = before.knows_lives_of(behind);
-    let cut = if lives_on { Cut::of(bytes, written) } else { Cut::behind_notices(bytes, written) };
-    let cursor = match cut.stands {
-        Stands::Before => Some(before.clone()),
-        Stands::At(id) => behind.taken_back(before, id),
-        Stands::Behind => None,
-    };
-    match cursor {
-        Some(cursor) => (cursor, cut.rest.to_vec()),
-        None => (behind.clone(), bytes[written..].to_vec()),
     }
 }
