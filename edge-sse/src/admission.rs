@@ -1,23 +1,42 @@
-//! How many streams there are: of the edge, and of each user. A stream is counted while its guard lives.
+//! How many streams there are: of the edge, of each user, and of each address. A stream is counted while its guard lives.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use policy::Claims;
 use schemas::id::Tenant;
 use tokio::sync::watch;
 
+use crate::caller::Household;
+use crate::limit::Limit;
 use crate::metrics;
 
 type User = (Tenant, String);
 
+/// How many streams there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// In all.
+    pub connections: usize,
+    /// Of one user.
+    pub per_user: usize,
+    /// Of one address; 0 counts none.
+    pub per_ip: usize,
+}
+
 /// Counts streams.
 #[derive(Debug)]
 pub struct Admission {
-    connections_max: usize,
-    connections_per_user: usize,
-    users: Mutex<HashMap<User, usize>>,
+    room: Room,
+    counts: Mutex<Counts>,
     open: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    users: HashMap<User, usize>,
+    households: HashMap<Household, usize>,
 }
 
 /// A counted stream.
@@ -25,31 +44,34 @@ pub struct Admission {
 pub struct Admitted {
     admission: Arc<Admission>,
     user: Option<User>,
+    household: Option<Household>,
 }
 
 impl Admission {
-    /// So many streams in all, and so many of one user.
+    /// Nobody is in.
     #[must_use]
-    pub fn new(connections_max: usize, connections_per_user: usize) -> Self {
+    pub fn new(room: Room) -> Self {
         let (open, _) = watch::channel(0);
-        Self { connections_max, connections_per_user, users: Mutex::new(HashMap::new()), open }
+        Self { room, counts: Mutex::default(), open }
     }
 
-    /// Counts one more; none where that is over a limit. The anonymous have no limit of their own.
-    #[must_use]
-    pub fn admit(self: &Arc<Self>, claims: &Claims) -> Option<Admitted> {
+    /// Counts one more. The anonymous have no limit of their own but that of their address, where there is one.
+    ///
+    /// # Errors
+    /// The limit that it would be over; it is counted as a refusal.
+    pub fn admit(self: &Arc<Self>, claims: &Claims, household: Option<Household>) -> Result<Admitted, Limit> {
         let user = claims.sub.clone().map(|sub| (claims.tenant.clone(), sub));
-        let mut users = self.lock();
-        let of_user = user.as_ref().map_or(0, |user| users.get(user).copied().unwrap_or(0));
-        if *self.open.borrow() >= self.connections_max || (user.is_some() && of_user >= self.connections_per_user) {
-            return None;
+        let household = household.filter(|_| self.room.per_ip > 0);
+        let mut counts = self.lock();
+        if let Some(limit) = self.reached(&counts, user.as_ref(), household) {
+            metrics::limit(limit, 1);
+            return Err(limit);
         }
-        if let Some(user) = &user {
-            users.insert(user.clone(), of_user + 1);
-        }
+        user.iter().for_each(|user| add(&mut counts.users, user.clone()));
+        household.iter().for_each(|household| add(&mut counts.households, *household));
         self.open.send_modify(|open| *open += 1);
         metrics::stream_began();
-        Some(Admitted { admission: self.clone(), user })
+        Ok(Admitted { admission: self.clone(), user, household })
     }
 
     /// Returns once no stream is left.
@@ -58,20 +80,42 @@ impl Admission {
         let _ = self.open.subscribe().wait_for(|open| *open == 0).await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<User, usize>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reached(&self, counts: &Counts, user: Option<&User>, household: Option<Household>) -> Option<Limit> {
+        let of_user = user.and_then(|user| counts.users.get(user)).copied().unwrap_or(0);
+        let of_household = household.and_then(|household| counts.households.get(&household)).copied().unwrap_or(0);
+        if *self.open.borrow() >= self.room.connections {
+            Some(Limit::Connections)
+        } else if user.is_some() && of_user >= self.room.per_user {
+            Some(Limit::ConnectionsPerUser)
+        } else if household.is_some() && of_household >= self.room.per_ip {
+            Some(Limit::ConnectionsPerIp)
+        } else {
+            None
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn add<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: K) {
+    *counts.entry(key).or_insert(0) += 1;
+}
+
+/// What comes to nothing is forgotten.
+fn take<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    match counts.get_mut(key) {
+        Some(count) if *count > 1 => *count -= 1,
+        Some(_) | None => drop(counts.remove(key)),
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut users = self.admission.lock();
-        if let Some(user) = self.user.take() {
-            match users.get_mut(&user) {
-                Some(streams) if *streams > 1 => *streams -= 1,
-                Some(_) | None => drop(users.remove(&user)),
-            }
-        }
+        let mut counts = self.admission.lock();
+        self.user.iter().for_each(|user| take(&mut counts.users, user));
+        self.household.iter().for_each(|household| take(&mut counts.households, household));
         self.admission.open.send_modify(|open| *open -= 1);
         metrics::stream_ended();
     }
@@ -83,20 +127,37 @@ mod tests {
 
     use policy::Claims;
 
-    use super::Admission;
+    use super::{Admission, Room};
+    use crate::caller::Household;
+    use crate::limit::Limit;
 
     #[test]
     fn a_user_has_so_many_streams_and_the_anonymous_only_the_edges_limit() {
-        let admission = Arc::new(Admission::new(4, 2));
-        let ada = Claims { sub: Some("ada".to_owned()), ..Claims::anonymous() };
-        let (one, two) = (admission.admit(&ada), admission.admit(&ada));
-        assert!(one.is_some() && two.is_some() && admission.admit(&ada).is_none());
+        let admission = Arc::new(Admission::new(Room { connections: 4, per_user: 2, per_ip: 0 }));
+        let home = Some(Household::of("10.0.0.1".parse().unwrap()));
+        let (ada, nobody) = (Claims { sub: Some("ada".to_owned()), ..Claims::anonymous() }, Claims::anonymous());
+        let (one, two) = (admission.admit(&ada, home).unwrap(), admission.admit(&ada, None).unwrap());
+        assert_eq!(admission.admit(&ada, home).unwrap_err(), Limit::ConnectionsPerUser);
         drop(one);
-        let again = admission.admit(&ada);
-        assert!(again.is_some());
-        let (three, four) = (admission.admit(&Claims::anonymous()), admission.admit(&Claims::anonymous()));
-        assert!(three.is_some() && four.is_some() && admission.admit(&Claims::anonymous()).is_none());
+        let again = admission.admit(&ada, home).unwrap();
+        let (three, four) = (admission.admit(&nobody, home).unwrap(), admission.admit(&nobody, home).unwrap());
+        assert_eq!(admission.admit(&nobody, home).unwrap_err(), Limit::Connections);
         drop((two, again, three, four));
-        assert!(admission.lock().is_empty() && *admission.open.borrow() == 0);
+        assert!(admission.lock().users.is_empty() && *admission.open.borrow() == 0);
+    }
+
+    #[test]
+    fn an_address_has_so_many_streams_whoever_they_are_of() {
+        let admission = Arc::new(Admission::new(Room { connections: 10, per_user: 5, per_ip: 2 }));
+        let at = |text: &str| Some(Household::of(text.parse().unwrap()));
+        let (ada, nobody) = (Claims { sub: Some("ada".to_owned()), ..Claims::anonymous() }, Claims::anonymous());
+        let first = admission.admit(&ada, at("10.0.0.1")).unwrap();
+        let second = admission.admit(&nobody, at("10.0.0.1")).unwrap();
+        assert_eq!(admission.admit(&nobody, at("10.0.0.1")).unwrap_err(), Limit::ConnectionsPerIp);
+        let others = (admission.admit(&nobody, at("10.0.0.2")).unwrap(), admission.admit(&nobody, None).unwrap());
+        drop(first);
+        let again = admission.admit(&nobody, at("10.0.0.1")).unwrap();
+        drop((second, others, again));
+        assert!(admission.lock().households.is_empty());
     }
 }

@@ -12,7 +12,10 @@ use schemas::time::Timestamp;
 
 use crate::access::Access;
 use crate::ask::Start;
+use crate::caller::Household;
 use crate::edge::{Session, Shared};
+use crate::limit::Limit;
+use crate::metrics;
 use crate::notice::ByeReason;
 use crate::refusal::Refusal;
 use crate::rewind::Rewind;
@@ -60,13 +63,15 @@ pub async fn arrive(
     shared: &Arc<Shared>,
     start: &Start,
     claims: &Claims,
+    household: Option<Household>,
     subscription: &Subscription,
 ) -> Result<Arrival, ByeReason> {
     if shared.drain.is_cancelled() {
         return Err(ByeReason::NotReady);
     }
     let session = shared.session().ok_or(ByeReason::NotReady)?;
-    let admitted = shared.admission.admit(claims).ok_or(ByeReason::Limit)?;
+    let admitted = shared.admission.admit(claims, household).map_err(|_| ByeReason::Limit)?;
+    metrics::limit(Limit::Channels, subscription.over_limit());
     let reader = shared.catalogues.reader(claims).filtered(subscription.filter.clone());
     let sleeper = shared.wakers.register(subscription.keys(&reader.tenant));
     let now = shared.clock.now();

@@ -34,6 +34,8 @@ pub struct Config {
     pub shards: usize,
     /// Streams that one user may hold on this edge; the anonymous are not counted.
     pub connections_per_user: usize,
+    /// Streams of one address (of a /64, over IPv6) on this edge; 0 means no limit. Behind a proxy all readers have the proxy's address.
+    pub connections_per_ip: usize,
     /// Streams that this edge holds at most.
     pub connections_max: usize,
     /// Messages that a client may send on a WebSocket in a second; one more is refused.
@@ -48,7 +50,8 @@ pub struct Config {
     pub socket_pong: Duration,
     /// Whether a WebSocket takes a token from `?token=`: a browser cannot send it otherwise, but queries stand in the logs of proxies.
     pub token_in_query: bool,
-    /// Bytes of older events that one connection may take from the log in a minute.
+    /// Bytes of older events that one connection may take from the log in a minute; all pages and lines of one user, or of one address where
+    /// there is no user, together.
     pub replay_bytes_per_minute: usize,
     /// Memory for pages of the log that several clients catch up from.
     pub catch_up_bytes: usize,
@@ -74,6 +77,7 @@ impl Default for Config {
             stall: Duration::from_secs(60),
             shards: 0,
             connections_per_user: 5,
+            connections_per_ip: 0,
             connections_max: 16_000, // of the 20,000 files that a process may open on a usual machine
             socket_messages_per_second: 100,
             socket_message_bytes: 64 * 1024,

@@ -246,6 +246,15 @@ impl Cursor {
         self.unsaid = false;
     }
 
+    /// Whether it stands somewhere where only the log has what comes next.
+    #[must_use]
+    pub fn below(&self, windows: &Windows) -> bool {
+        let below = |(partition, next): &(DeliveryPartition, u64)| {
+            windows.read(*partition, |window| *next < window.start()).unwrap_or(false)
+        };
+        self.position.next.iter().any(below)
+    }
+
     /// Partitions whose window ends below the cursor's place.
     #[must_use]
     pub fn beyond(&self, windows: &Windows) -> Vec<(DeliveryPartition, u64)> {

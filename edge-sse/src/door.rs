@@ -18,6 +18,7 @@ use schemas::problem::Slug;
 
 use crate::arrival::{Arrival, arrive, claims};
 use crate::ask::Ask;
+use crate::caller::{Caller, Household};
 use crate::edge::Shared;
 use crate::encoding::{Encoding, Member};
 use crate::notice::ByeReason;
@@ -26,6 +27,12 @@ use crate::stream::{Parts, Stream, bye, opened};
 use crate::subscription::Subscription;
 use crate::takeover::{MayTakeOver, Takeover};
 use crate::{coded, cors, page, realtime};
+
+/// What the listener says of a request.
+struct From {
+    household: Option<Household>,
+    may_take_over: bool,
+}
 
 /// The edge's routes.
 pub fn routes(shared: Arc<Shared>) -> Router {
@@ -55,23 +62,25 @@ async fn not_allowed() -> Response {
 async fn stream(
     State(shared): State<Arc<Shared>>,
     may_take_over: Option<Extension<MayTakeOver>>,
+    caller: Option<Extension<Caller>>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    match open(&shared, &uri, &headers, may_take_over.is_some()).await {
+    let from = From { household: caller.map(|caller| caller.household), may_take_over: may_take_over.is_some() };
+    match open(&shared, &uri, &headers, from).await {
         Ok(answer) => answer,
         Err(refusal) => problem(&refusal),
     }
 }
 
-async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, may_take_over: bool) -> Result<Response, Refusal> {
+async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, from: From) -> Result<Response, Refusal> {
     let ask = Ask::parse(uri, headers)?;
     let claims = claims(shared, headers)?;
     let filter = shared.filters.of(ask.filter.as_deref())?;
     let subscription = Subscription::decide(&shared.catalogues, &claims, &ask.channels)?.filtered(filter);
     let encoding = Encoding::of(headers);
-    Ok(match begin(shared, &ask, &claims, &subscription).await {
-        Ok(parts) if may_take_over && shared.shards.running() && encoding != Encoding::Zstd => {
+    Ok(match begin(shared, &ask, &claims, from.household, &subscription).await {
+        Ok(parts) if from.may_take_over && shared.shards.running() && encoding != Encoding::Zstd => {
             taken_over(shared, parts, encoding)
         }
         Ok(parts) => coded::answer(shared, headers, chunks(Stream::new(parts)), event_stream),
@@ -92,10 +101,11 @@ async fn begin<'a>(
     shared: &Arc<Shared>,
     ask: &'a Ask,
     claims: &Claims,
+    household: Option<Household>,
     subscription: &'a Subscription,
 ) -> Result<Parts<'a>, ByeReason> {
     let Arrival { session, reader, expires_at, started, sleeper, access } =
-        arrive(shared, &ask.start, claims, subscription).await?;
+        arrive(shared, &ask.start, claims, household, subscription).await?;
     let shared = shared.clone();
     Ok(Parts { shared, session, reader, expires_at, ask, subscription, started, sleeper, access })
 }

@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Room};
+use crate::allowance::Allowances;
 use crate::bounds::Bounds;
 use crate::catch_up::CatchUp;
 use crate::clock::Clock;
@@ -76,6 +77,8 @@ pub struct Shared {
     pub admission: Arc<Admission>,
     /// Those of signed-in users, to be reached when their rights change.
     pub connections: Arc<Connections>,
+    /// What readers of pages and lines may take from the log.
+    pub replays: Allowances,
     /// Cancelled when the edge stops.
     pub drain: CancellationToken,
     /// Where events of WebSockets go.
@@ -114,7 +117,12 @@ impl Edge {
         metrics::declare();
         Self {
             shared: Arc::new(Shared {
-                admission: Arc::new(Admission::new(config.connections_max, config.connections_per_user)),
+                admission: Arc::new(Admission::new(Room {
+                    connections: config.connections_max,
+                    per_user: config.connections_per_user,
+                    per_ip: config.connections_per_ip,
+                })),
+                replays: Allowances::new(config.replay_bytes_per_minute),
                 config,
                 clock: dependencies.clock,
                 catalogues: dependencies.catalogues,

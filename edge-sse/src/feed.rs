@@ -17,6 +17,8 @@ use crate::catch_up::{PageAt, PageError, PageResult, PageTicket};
 use crate::cursor::{Cursor, Eyes, Pulled, Sink};
 use crate::edge::{Session, Shared};
 use crate::gap::Reason;
+use crate::limit::Limit;
+use crate::metrics;
 use policy::Reader;
 
 /// After a page could not be read, its partition rests for so long.
@@ -95,6 +97,11 @@ impl Feed {
     pub fn narrow(&mut self, wanted: &BTreeMap<DeliveryPartition, Vec<Arc<str>>>) {
         self.let_page_go();
         self.cursor.narrow(wanted);
+    }
+
+    /// Takes from this allowance when it reads the log.
+    pub fn draw_on(&mut self, allowance: Allowance) {
+        self.behind = Some(Box::new(Behind { allowance, resting: Vec::new(), ticket: None }));
     }
 
     /// Goes on at another cursor's place; what was taken from the log counts on.
@@ -223,8 +230,9 @@ impl Feed {
                 let (before, from) = (sink.bytes(), self.cursor.place(partition));
                 let passed = self.cursor.take_page(&page, &source.session.windows, source.eyes(), sink);
                 let taken = passed + sink.bytes() - before;
-                let behind = self.behind(source);
-                behind.allowance.take(taken);
+                if self.behind(source).allowance.take(taken) {
+                    metrics::limit(Limit::ReplayBytes, 1);
+                }
                 if self.cursor.place(partition) == from && !sink.full() {
                     // What comes next waits for an earlier generation.
                     self.behind(source).resting.push((partition, source.now + PAGE_RETRY));

@@ -8,21 +8,25 @@ mod text;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Uri, header};
 use schemas::problem::Slug;
 use tokio::time::Instant;
 
+use crate::allowance::Asks;
 use crate::arrival::{arrive, claims};
+use crate::caller::{Caller, Household};
 use crate::coded;
 use crate::cursor::Sink;
 use crate::edge::Shared;
 use crate::gap::Gap;
+use crate::limit::Limit;
+use crate::metrics;
 use crate::notice::ByeReason;
 use crate::reading::{Gathered, Leaves, Reading};
 use crate::realtime;
@@ -36,20 +40,35 @@ pub fn routes(shared: Arc<Shared>) -> Router {
     Router::new().route("/v1/events", get(events)).route(realtime::EVENTS, get(events)).with_state(shared)
 }
 
-async fn events(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Response {
-    match answer(&shared, &uri, &headers).await {
+async fn events(
+    State(shared): State<Arc<Shared>>,
+    caller: Option<Extension<Caller>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    match answer(&shared, caller.map(|caller| caller.household), &uri, &headers).await {
         Ok(answer) => answer,
         Err(refusal) => problem(&refusal),
     }
 }
 
-async fn answer(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap) -> Result<Response, Refusal> {
+async fn answer(
+    shared: &Arc<Shared>,
+    household: Option<Household>,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
     let asked = HistoryAsk::parse(uri, headers)?;
     let claims = claims(shared, headers)?;
     let filter = shared.filters.of(asked.ask.filter.as_deref())?;
     let subscription = Subscription::decide(&shared.catalogues, &claims, &asked.ask.channels)?.filtered(filter);
-    let arrival = arrive(shared, &asked.ask.start, &claims, &subscription).await;
-    let (reading, gaps) = Reading::begin(shared, arrival.map_err(|reason| not_now(shared, reason))?, Leaves::AtOnce);
+    let arrival = arrive(shared, &asked.ask.start, &claims, household, &subscription).await;
+    let arrival = arrival.map_err(|reason| not_now(shared, reason))?;
+    let (mut reading, gaps) = Reading::begin(shared, arrival, Leaves::AtOnce);
+    let allowance = shared.replays.of(Asks::of(&claims, household), Instant::now());
+    if let Some(until) = reading.draw_on(allowance) {
+        return Err(too_much(until));
+    }
     let refused = subscription.refused;
     match asked.form {
         Form::Page => {
@@ -76,11 +95,12 @@ async fn page(
     let (due, mut refused) = (Instant::now() + asked.wait, refused);
     loop {
         match reading.gather(&mut text, due).await {
-            Gathered::Stuck => return Err(not_now(shared, ByeReason::NotReady)),
+            // Who has come further than the position that was asked with takes that along.
+            Gathered::Stuck if !reading.take_unsaid() => return Err(not_now(shared, ByeReason::NotReady)),
             Gathered::Ends(ByeReason::Revoked) => return Err(not_now(shared, ByeReason::Revoked)),
             Gathered::Changed => refused.extend(lost(&mut reading)),
             // Who must go takes along what there is, and asks again with the position.
-            Gathered::Something | Gathered::Nothing | Gathered::Ends(_) => break,
+            Gathered::Something | Gathered::Nothing | Gathered::Stuck | Gathered::Ends(_) => break,
         }
     }
     let tally = std::mem::take(&mut text.tally);
@@ -142,6 +162,14 @@ fn respond(media_type: &'static str, cache: &'static str, body: Body) -> Respons
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     (headers, body).into_response()
+}
+
+/// Too much was taken from the log in this minute.
+fn too_much(until: Instant) -> Refusal {
+    metrics::limit(Limit::ReplayBytes, 1);
+    let detail = "too much of the past for one minute; ask again when it is over";
+    let left = until.saturating_duration_since(Instant::now());
+    Refusal::new(Slug::TooManyRequests, detail).again_after(left.as_secs() + 1)
 }
 
 /// Why not now, where it is no stream, and when to come again.

@@ -8,6 +8,8 @@
 
 mod config;
 mod clock;
+mod caller;
+mod limit;
 mod metrics;
 mod entry;
 mod window;
@@ -63,6 +65,7 @@ mod sample;
 #[cfg(test)]
 mod cursor_laws;
 
+pub use caller::{Caller, Household, Place};
 pub use clock::Clock;
 pub use config::Config;
 pub use edge::{Dependencies, Edge};

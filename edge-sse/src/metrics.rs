@@ -10,6 +10,7 @@ use schemas::time::Timestamp;
 use crate::cursor::Passed;
 use crate::frame::{Chunk, Sent, Tally};
 use crate::gap::Reason;
+use crate::limit::Limit;
 
 /// A stream began.
 pub fn stream_began() {
@@ -113,9 +114,11 @@ pub fn let_go() {
     counter!("tidegate_edge_let_go_total").increment(1);
 }
 
-/// A client was over a limit of its own, and told so.
-pub fn limit(limit: &'static str) {
-    counter!("tidegate_edge_limits_total", "limit" => limit).increment(1);
+/// Clients were over a limit so many times, and told so.
+pub fn limit(limit: Limit, times: usize) {
+    if times > 0 {
+        counter!("tidegate_edge_limits_total", "limit" => limit.as_str()).increment(number(times));
+    }
 }
 
 /// A request was answered with a problem.

@@ -11,6 +11,7 @@ use schemas::position::Position;
 use tokio::time::Instant;
 
 use crate::access::Access;
+use crate::allowance::Allowance;
 use crate::arrival::{Arrival, find};
 use crate::ask::Start;
 use crate::cursor::Sink;
@@ -93,6 +94,13 @@ impl Reading {
             changed: None,
         };
         (reading, started.gaps)
+    }
+
+    /// Takes from this allowance when it reads the log. Until when it must wait before it can give anything; none where it need not.
+    pub fn draw_on(&mut self, allowance: Allowance) -> Option<Instant> {
+        let rests = self.feed.cursor().below(&self.session.windows).then(|| allowance.rests_until(Instant::now()));
+        self.feed.draw_on(allowance);
+        rests.flatten()
     }
 
     /// Goes on with other channels at another start; the gaps that this makes. None where the log does not answer, and all is as before.

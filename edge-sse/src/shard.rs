@@ -38,7 +38,7 @@ use crate::notice::ByeReason;
 pub use self::agenda::Seat;
 pub use self::bell::{Bell, Mail};
 pub use self::cohort::Cast;
-pub use self::newcomer::{Newcomer, Opened, Place};
+pub use self::newcomer::{Newcomer, Opened};
 
 /// What wakes a shard that polls; no slot has this number.
 const BELL: Token = Token(usize::MAX);

@@ -10,18 +10,19 @@ mod conversation;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use axum::routing::any;
+use axum::{Extension, Router};
 use http::{HeaderMap, Uri};
 use policy::Claims;
 use schemas::problem::Slug;
 
 use crate::arrival;
 use crate::ask::{Ask, pairs};
+use crate::caller::{Caller, Household};
 use crate::cors;
 use crate::edge::Shared;
 use crate::refusal::{Refusal, problem};
@@ -46,11 +47,13 @@ pub fn routes(shared: Arc<Shared>) -> Router {
 
 async fn upgrade(
     State(shared): State<Arc<Shared>>,
+    caller: Option<Extension<Caller>>,
     uri: Uri,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let opening = match opening(&shared, &uri, &headers) {
+    let caller = caller.map(|Extension(caller)| caller);
+    let opening = match opening(&shared, &uri, &headers, caller.as_ref().map(|caller| caller.household)) {
         Ok(opening) => opening,
         Err(refusal) => return problem(&refusal),
     };
@@ -64,11 +67,15 @@ async fn upgrade(
         .write_buffer_size(WRITE_BYTES)
         .max_message_size(most)
         .max_frame_size(most)
-        .on_upgrade(move |socket| Conversation::hold(shared.clone(), Line::new(socket, shared.config.stall), opening))
+        .on_upgrade(move |socket| async move {
+            let line = Line::new(socket, shared.config.stall);
+            Conversation::hold(shared, line, opening).await;
+            drop(caller); // the connection has its place in the listener until here
+        })
 }
 
 /// Everything that can be refused before there is a socket.
-fn opening(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Opening, Refusal> {
+fn opening(shared: &Shared, uri: &Uri, headers: &HeaderMap, household: Option<Household>) -> Result<Opening, Refusal> {
     let (tokens, rest): (Vec<_>, Vec<_>) = pairs(uri)?.into_iter().partition(|(name, _)| name == "token");
     let ask = Ask::of(rest, headers, FURTHER)?;
     if !cors::may_read(&shared.config.origins, headers) {
@@ -83,7 +90,8 @@ fn opening(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Opening, R
         true => Subscription::nothing(),
         false => Subscription::decide(&shared.catalogues, &claims, &ask.channels)?,
     };
-    Ok(Opening { start: ask.start, claims: Arc::new(claims), subscription: subscription.filtered(filter) })
+    let subscription = subscription.filtered(filter);
+    Ok(Opening { start: ask.start, claims: Arc::new(claims), household, subscription })
 }
 
 /// The claims of a token in the query: only where it is configured, because queries stand in the logs of proxies.

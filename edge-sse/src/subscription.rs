@@ -93,6 +93,12 @@ impl Subscription {
         Self { filter, ..self }
     }
 
+    /// How many channels are refused because there are too many.
+    #[must_use]
+    pub fn over_limit(&self) -> usize {
+        self.refused.iter().filter(|refused| refused.reason == RefusedReason::Limit).count()
+    }
+
     /// The keys under which events for this subscription stand; none covers another.
     #[must_use]
     pub fn keys(&self, tenant: &Tenant) -> Vec<Arc<str>> {

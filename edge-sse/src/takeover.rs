@@ -3,7 +3,6 @@
 //! The listener says that a request may be taken over ([`MayTakeOver`] in its extensions). The answer then has no body, and a
 //! [`Takeover`] in its extensions: the listener takes the socket back from the library, and hands it over with the answer's head.
 
-use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,8 +10,9 @@ use http::response::Parts;
 use http::{HeaderName, Version};
 use tokio::net::TcpStream;
 
+use crate::caller::Place;
 use crate::edge::Shared;
-use crate::shard::{Newcomer, Opened, Place};
+use crate::shard::{Newcomer, Opened};
 
 /// Says, in a request's extensions, that it came alone over plain HTTP/1.1, and that its socket may be taken over.
 #[derive(Debug, Clone, Copy)]
@@ -36,11 +36,11 @@ impl Takeover {
     ///
     /// # Errors
     /// The socket cannot be used: its client has gone.
-    pub fn begin(self, head: &Parts, socket: TcpStream, place: Box<dyn Any + Send + Sync>) -> std::io::Result<()> {
+    pub fn begin(self, head: &Parts, socket: TcpStream, place: Place) -> std::io::Result<()> {
         let Some(opened) = self.opened.lock().unwrap_or_else(PoisonError::into_inner).take() else { return Ok(()) };
         let socket = socket.into_std()?;
         notice_silence(&socket, self.shared.config.stall)?;
-        self.shared.shards.open(Newcomer { opened, socket, head: write_head(head), place: Place::new(place) });
+        self.shared.shards.open(Newcomer { opened, socket, head: write_head(head), place });
         Ok(())
     }
 }

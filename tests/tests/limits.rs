@@ -1,16 +1,21 @@
 //! Limits that only a whole process reaches: the largest event in the most views, the most delivery partitions, and what a connection may do
 //! before and between its requests.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use reqwest::Client;
+use reqwest::header::RETRY_AFTER;
 use schemas::limits;
 use serde_json::{Value, json};
-use tests::client::{self, STRUCTURED};
+use tests::client::{self, Answer, STRUCTURED};
 use tests::deployment::{Deployment, Role};
+use tests::place::Place;
 use tests::process::{Launch, Process};
 use tests::services::Services;
-use tests::stream::Stream;
+use tests::socket::Socket;
+use tests::stream::{Next, Stream};
+use tests::wait::until;
 use tests::wide::{self, Labels};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -181,4 +186,109 @@ async fn a_connection_too_many_waits_until_another_ends() {
     assert!(timeout(A_WHILE, &mut waiting).await.is_err(), "there is no room");
     drop(streams);
     assert_eq!(timeout(WITHIN, waiting).await.expect("room").expect("an answer").status.as_u16(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_keeps_its_place_among_the_connections_until_it_ends() {
+    let deployment = Deployment::embedded();
+    let process = start_narrow(&deployment, "2").await;
+    let mut sockets = Vec::new();
+    for _ in 0..2 {
+        let mut socket = Socket::open(&process.url("/v1/ws?channel=wiki:en"), None).await.expect("101");
+        socket.of("tidegate.ready").await;
+        sockets.push(socket);
+    }
+    let url = process.url("/healthz");
+    let mut waiting = tokio::spawn(async move { client::get(&url).await });
+    assert!(timeout(A_WHILE, &mut waiting).await.is_err(), "there is no room");
+    drop(sockets);
+    assert_eq!(timeout(WITHIN, waiting).await.expect("room").expect("an answer").status.as_u16(), 200);
+}
+
+/// A client of another loopback address than all others.
+fn elsewhere() -> Client {
+    let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+    Client::builder().no_proxy().local_address(address).build().expect("a client")
+}
+
+fn seconds_to_wait(answer: &Answer) -> u64 {
+    let seconds = answer.headers[RETRY_AFTER].to_str().expect("text").parse().expect("seconds");
+    assert_eq!((answer.status.as_u16(), answer.slug().as_str()), (429, "too-many-requests"), "{}", answer.text);
+    seconds
+}
+
+async fn counted(process: &Process, limit: &str) -> Option<u64> {
+    let name = format!("tidegate_edge_limits_total{{limit=\"{limit}\"}} ");
+    let text = client::get(&process.url("/metrics")).await.text;
+    text.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_so_many_streams_at_all_doors_and_others_have_theirs() {
+    let deployment = Deployment::embedded();
+    let process = with(deployment.launch(Role::Up, "narrow"), &[("EDGE__CONNECTIONS_PER_IP", "2")]).start().await;
+    process.ready().await;
+    let url = process.url("/v1/stream?channel=wiki:en");
+    let held = open(&process, "wiki:en", None, None).await;
+    let http2 = Client::builder().no_proxy().http2_prior_knowledge().build().expect("a client");
+    let mut other = Stream::of(http2.get(&url)).await.expect("200");
+    assert!(other.block(WITHIN).await.is("tidegate.ready"));
+
+    for client in [Client::builder().no_proxy().build().expect("a client"), http2] {
+        let mut third = Stream::of(client.get(&url)).await.expect("200, or a browser gives up");
+        let bye = third.block(WITHIN).await;
+        assert!(bye.is("tidegate.bye") && bye.retry.is_some(), "{bye:?}");
+        assert_eq!(bye.json()["reason"], json!("limit"));
+        assert_eq!(third.next(WITHIN).await, Next::End { clean: true });
+    }
+    let page = client::get(&process.url("/v1/events?channel=wiki:en")).await;
+    assert!((1..=5).contains(&seconds_to_wait(&page)));
+    let mut socket = Socket::open(&process.url("/v1/ws?channel=wiki:en"), None).await.expect("101");
+    assert_eq!(socket.of("tidegate.bye").await["reason"], json!("limit"));
+    assert_eq!(counted(&process, "connections_per_ip").await, Some(4));
+
+    let mut neighbour = Stream::of(elsewhere().get(&url)).await.expect("200");
+    assert!(neighbour.block(WITHIN).await.is("tidegate.ready"));
+    drop(held);
+    let free = until(WITHIN, || async {
+        let mut again = Stream::open(&url, None, None).await.map_err(|error| format!("{error:?}"))?;
+        let first = again.block(WITHIN).await;
+        if first.is("tidegate.ready") { Ok(()) } else { Err(format!("{first:?}")) }
+    });
+    free.await.unwrap_or_else(|error| panic!("a place is free: {error}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_from_the_past_in_a_minute_counts_over_all_requests_of_a_reader() {
+    let narrow = [("TIDEGATE_EDGE__WINDOW_BYTES", "20000"), ("TIDEGATE_EDGE__REPLAY_BYTES_PER_MINUTE", "50000")];
+    let place = Place::open(&narrow).await;
+    place.publish("bench:past", 0, 200, 2_000).await;
+    let page = async |client: Client, token: Option<&str>, after: &str| {
+        let url = place.process.url(&format!("/v1/events?channel=bench:past&limit=10&after={after}"));
+        let request = client.get(url);
+        client::send(if let Some(token) = token { request.bearer_auth(token) } else { request }).await
+    };
+    let here = || Client::builder().no_proxy().build().expect("a client");
+    let mut after = "earliest".to_owned();
+    let mut given = 0;
+    let refused = loop {
+        let answer = page(here(), None, &after).await;
+        if answer.status.as_u16() != 200 {
+            break answer;
+        }
+        let body = answer.json();
+        given += body["events"].as_array().expect("events").len();
+        assert!(given <= 40, "50,000 bytes are some twenty events");
+        after = body["position"].as_str().expect("a position").to_owned();
+    };
+    assert!(given >= 20, "{given}");
+    assert!((1..=61).contains(&seconds_to_wait(&refused)));
+    let lines = here().get(place.process.url(&format!("/v1/events?channel=bench:past&after={after}")));
+    seconds_to_wait(&client::send(lines.header("accept", "application/x-ndjson")).await);
+
+    assert_eq!(page(elsewhere(), None, &after).await.status.as_u16(), 200, "another address has its own");
+    assert_eq!(page(here(), Some(&place.token), &after).await.status.as_u16(), 200, "and so has a user");
+    let now = client::get(&place.process.url("/v1/events?channel=bench:past")).await;
+    assert_eq!(now.status.as_u16(), 200, "what comes is not of the past");
+    assert!(counted(&place.process, "replay_bytes").await.is_some_and(|times| times >= 3));
 }

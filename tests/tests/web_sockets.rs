@@ -127,7 +127,7 @@ async fn what_is_refused_is_said_in_band_and_the_socket_stays() {
     socket.say(&json!({"type": "ping", "id": "after"})).await;
     assert_eq!(socket.of("pong").await["id"], "after", "the next second is a new one");
     let metrics = client::get(&process.url("/metrics")).await.text;
-    for limit in ["messages", "message_bytes"] {
+    for limit in ["messages", "message_bytes", "channels"] {
         assert!(metrics.contains(&format!("tidegate_edge_limits_total{{limit=\"{limit}\"}}")), "{metrics}");
     }
 }

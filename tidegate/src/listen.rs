@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use edge_sse::Household;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -60,13 +61,14 @@ impl Listener {
             () = shutdown.cancelled() => None,
             accepted = accept(&self.socket, &room) => accepted,
         } {
-            let Some(counted) = addresses.admit(peer.ip()) else {
+            let household = Household::of(peer.ip());
+            let Some(counted) = addresses.admit(household) else {
                 metrics::refused("address");
                 continue;
             };
             let serving = serving.clone();
             connections.spawn(async move {
-                serving.serve(socket, Box::new((counted, permit))).await;
+                serving.serve(socket, household, Arc::new((counted, permit))).await;
             });
         }
         drop(self.socket);

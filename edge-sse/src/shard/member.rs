@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::agenda::Seat;
 use super::coder::Coder;
-use super::newcomer::Place;
 use super::piece::{Left, Part, Piece};
 use crate::access::Access;
+use crate::caller::Place;
 use crate::encoding;
 use crate::feed::Feed;
 use crate::interest::Held;

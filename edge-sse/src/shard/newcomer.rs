@@ -1,6 +1,5 @@
 //! A stream on its way to a shard: everything that was found out about it, and the socket it came with.
 
-use std::any::Any;
 use std::net::TcpStream;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use schemas::time::Timestamp;
 
 use super::cohort::Cast;
 use crate::access::Access;
+use crate::caller::Place;
 use crate::cursor::Cursor;
 use crate::edge::Session;
 use crate::encoding;
@@ -45,23 +45,4 @@ pub struct Newcomer {
     pub head: Vec<u8>,
     /// Held while the stream lives: its place in the listener's count.
     pub place: Place,
-}
-
-/// Something that is held while a stream lives.
-pub struct Place {
-    _held: Box<dyn Any + Send + Sync>,
-}
-
-impl Place {
-    /// Holds it.
-    #[must_use]
-    pub fn new(held: Box<dyn Any + Send + Sync>) -> Self {
-        Self { _held: held }
-    }
-}
-
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Place")
-    }
 }

@@ -21,8 +21,10 @@ use super::pace::Pace;
 use super::said::{Publication, Said, Wish};
 use crate::arrival::{Arrival, arrive};
 use crate::ask::Start;
+use crate::caller::Household;
 use crate::edge::Shared;
 use crate::gap::Gap;
+use crate::limit::Limit;
 use crate::metrics;
 use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, Lost, POSITION, READY, REFUSED, Ready};
 use crate::reading::{Gathered, Leaves, Reading};
@@ -44,6 +46,8 @@ pub struct Opening {
     pub start: Start,
     /// Who it is.
     pub claims: Arc<Claims>,
+    /// Where it comes from.
+    pub household: Option<Household>,
     /// What it is granted at once.
     pub subscription: Subscription,
 }
@@ -88,7 +92,7 @@ enum End {
 impl Conversation {
     /// Holds a conversation to its end.
     pub async fn hold(shared: Arc<Shared>, line: Line, opening: Opening) {
-        match arrive(&shared, &opening.start, &opening.claims, &opening.subscription).await {
+        match arrive(&shared, &opening.start, &opening.claims, opening.household, &opening.subscription).await {
             Ok(arrival) => Self::new(shared, line, opening, arrival).run().await,
             Err(reason) => goodbye(&shared, line, reason, None).await,
         }
@@ -215,11 +219,11 @@ impl Conversation {
     fn bounded(&mut self, text: &str) -> Result<(), Refusal> {
         let (most, bytes) = (self.shared.config.socket_messages_per_second, self.shared.config.socket_message_bytes);
         if !self.pace.take(Instant::now()) {
-            metrics::limit("messages");
+            metrics::limit(Limit::Messages, 1);
             return Err(Refusal::new(Slug::TooManyRequests, format!("more than {most} messages in a second")));
         }
         if text.len() > bytes {
-            metrics::limit("message_bytes");
+            metrics::limit(Limit::MessageBytes, 1);
             return Err(Refusal::new(Slug::TooLarge, format!("a message has at most {bytes} bytes")));
         }
         Ok(())
@@ -260,6 +264,7 @@ impl Conversation {
         let asked: Vec<String> = held.chain(channels).collect();
         let decided = Subscription::decide(&self.shared.catalogues, &self.claims, &asked)?.filtered(filter);
         let other = decided.filter != self.subscription.filter;
+        metrics::limit(Limit::Channels, decided.over_limit());
         let more = decided.granted.len() > self.subscription.granted.len();
         if !more && !other && !decided.refused.is_empty() {
             return Err(decided.refusal(&self.claims));

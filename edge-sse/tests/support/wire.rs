@@ -1,9 +1,10 @@
 //! A stream that was taken over: a real socket that one of the edge's shards writes to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use edge_sse::{MayTakeOver, Takeover};
+use edge_sse::{MayTakeOver, Place, Takeover};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -32,7 +33,7 @@ pub async fn open(served: &Served, query: &str, headers: &[(&str, &str)]) -> Wir
     socket.set_recv_buffer_size(RECEIVE_BYTES).unwrap();
     let connecting = socket.connect(listener.local_addr().unwrap());
     let (accepted, socket) = tokio::join!(listener.accept(), connecting);
-    takeover.begin(&head, accepted.unwrap().0, Box::new(())).unwrap();
+    takeover.begin(&head, accepted.unwrap().0, Place::new(Arc::new(()))).unwrap();
     let mut wire = Wire { socket: socket.unwrap(), buffer: BytesMut::new() };
     wire.until(b"\r\n\r\n").await;
     wire

@@ -1,21 +1,28 @@
 //! One connection from its accept to its end: its handshake, which HTTP it speaks, and its requests.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use edge_sse::Patient;
+use axum::body::Body;
+use axum::response::Response;
+use edge_sse::{Caller, Household, Patient, Place};
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::server::conn::{http1 as hyper_http1, http2};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+use tower::Service;
 
 use super::http1;
 use super::metrics::{self, Open};
@@ -69,7 +76,7 @@ impl Serving {
     }
 
     /// Serves a connection to its end, or until the edge takes it over. `place` is held while it is open.
-    pub(super) async fn serve(&self, socket: TcpStream, place: Box<dyn Any + Send + Sync>) {
+    pub(super) async fn serve(&self, socket: TcpStream, household: Household, place: Arc<dyn Any + Send + Sync>) {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
@@ -79,19 +86,16 @@ impl Serving {
             () = self.shutdown.cancelled() => return,
             begun = self.begin(socket) => begun,
         };
+        let caller = |transport| {
+            let place = Place::new(Arc::new((Open::begin(transport), place)));
+            Caller { household, place }
+        };
         match begun {
             Some(Begun::Plain(socket, Spoken::Http1)) => {
-                let place = Box::new((Open::begin("plain"), place));
-                http1::serve(socket, &self.http1, self.routes.clone(), place, &self.shutdown).await;
+                http1::serve(socket, &self.http1, self.routes.clone(), caller("plain"), &self.shutdown).await;
             }
-            Some(Begun::Plain(socket, spoken @ Spoken::Http2)) => {
-                let _place = (Open::begin("plain"), place);
-                self.requests(socket, spoken).await;
-            }
-            Some(Begun::Tls(socket, spoken)) => {
-                let _place = (Open::begin("tls"), place);
-                self.requests(*socket, spoken).await;
-            }
+            Some(Begun::Plain(socket, spoken @ Spoken::Http2)) => self.requests(socket, spoken, caller("plain")).await,
+            Some(Begun::Tls(socket, spoken)) => self.requests(*socket, spoken, caller("tls")).await,
             None => {}
         }
     }
@@ -118,8 +122,14 @@ impl Serving {
         }
     }
 
-    async fn requests(&self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, spoken: Spoken) {
-        let service = TowerToHyperService::new(self.routes.clone());
+    async fn requests(
+        &self,
+        socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        spoken: Spoken,
+        caller: Caller,
+    ) {
+        let routes = self.routes.clone();
+        let service = service_fn(move |request| answer(routes.clone(), request, caller.clone()));
         let socket = TokioIo::new(socket);
         let ended = match spoken {
             Spoken::Http1 => {
@@ -153,4 +163,14 @@ impl Serving {
             }
         }
     }
+}
+
+/// Asks the routes, which are told whose request it is.
+pub(super) async fn answer(
+    mut routes: Router,
+    mut request: Request<Incoming>,
+    caller: Caller,
+) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(caller);
+    routes.call(request.map(Body::new)).await
 }

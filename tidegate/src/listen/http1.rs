@@ -1,12 +1,10 @@
 //! Requests over one plain HTTP/1.1 connection, until it ends, or until an answer is a stream that the edge takes over with the socket.
 
-use std::any::Any;
 use std::convert::Infallible;
 
 use axum::Router;
-use axum::body::Body;
 use axum::response::Response;
-use edge_sse::{MayTakeOver, Patient, Takeover};
+use edge_sse::{Caller, MayTakeOver, Patient, Place, Takeover};
 use http::Request;
 use http::response::Parts;
 use hyper::body::Incoming;
@@ -16,21 +14,23 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tower::Service;
+
+use super::connection;
 
 /// An answer's head, and the stream that follows it.
 type Stream = (Parts, Takeover);
 
-/// Serves requests. `place` is the connection's place in the listener's counts; a stream that is taken over keeps it.
+/// Serves requests. A stream that is taken over keeps the caller's place in the listener's counts.
 pub(super) async fn serve(
     socket: Patient<TcpStream>,
     server: &http1::Builder,
     routes: Router,
-    place: Box<dyn Any + Send + Sync>,
+    caller: Caller,
     shutdown: &CancellationToken,
 ) {
     let (tx, mut streams) = mpsc::channel(1);
-    let service = service_fn(move |request| answer(routes.clone(), request, tx.clone()));
+    let place = caller.place.clone();
+    let service = service_fn(move |request| answer(routes.clone(), request, caller.clone(), tx.clone()));
     let mut connection = server.serve_connection(TokioIo::new(socket), service).with_upgrades();
     let mut asked_to_end = false;
     let ended = loop {
@@ -57,12 +57,13 @@ pub(super) async fn serve(
 
 /// An answer; never, where it is a stream: its socket is taken away below.
 async fn answer(
-    mut routes: Router,
+    routes: Router,
     mut request: Request<Incoming>,
+    caller: Caller,
     streams: mpsc::Sender<Stream>,
 ) -> Result<Response, Infallible> {
     request.extensions_mut().insert(MayTakeOver);
-    let mut response = routes.call(request.map(Body::new)).await?;
+    let mut response = connection::answer(routes, request, caller).await?;
     let Some(takeover) = response.extensions_mut().remove::<Takeover>() else { return Ok(response) };
     let (head, _) = response.into_parts();
     if streams.send((head, takeover)).await.is_err() {
@@ -71,7 +72,7 @@ async fn answer(
     std::future::pending().await
 }
 
-fn hand_over(head: &Parts, takeover: Takeover, socket: TcpStream, place: Box<dyn Any + Send + Sync>) {
+fn hand_over(head: &Parts, takeover: Takeover, socket: TcpStream, place: Place) {
     if let Err(error) = takeover.begin(head, socket, place) {
         tracing::debug!(%error, "a client went before its stream began");
     }
