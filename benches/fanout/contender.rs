@@ -81,6 +81,14 @@ impl Contender {
         format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n{last}\r\n").into_bytes()
     }
 
+    /// The request of a stream that reads all channels of the load from the beginning of the log; none where there is no such past.
+    pub(crate) fn past(self) -> Option<Vec<u8>> {
+        match self {
+            Self::Us => Some(self.subscribe("bench:*", Some("earliest"))),
+            Self::Floor | Self::Nchan | Self::Centrifugo | Self::Mercure => None,
+        }
+    }
+
     /// Where a stream stands, from the beginning of its body and from its end.
     pub(crate) fn resume_token(self, first: &[u8], recent: &[u8]) -> Option<String> {
         let value = |bytes: &[u8], at: usize, ends: &[u8]| {

@@ -33,6 +33,10 @@ pub(crate) enum Figure {
     DropSeconds,
     /// What that costs.
     DropCpu,
+    /// 1,000 streams × 50/s: the latency beside 100 that take nothing, against that without.
+    StalledTimes,
+    /// The same beside some that read the past.
+    PastTimes,
 }
 
 /// What a figure is to reach, by the medians of the same run.
@@ -57,7 +61,7 @@ pub(crate) enum Target {
 
 impl Figure {
     /// All, in the order of the table.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::IdleBytes,
         Self::ConnectsPerSecond,
         Self::SteadyCpu,
@@ -72,6 +76,8 @@ impl Figure {
         Self::OwnP99,
         Self::DropSeconds,
         Self::DropCpu,
+        Self::StalledTimes,
+        Self::PastTimes,
     ];
 
     /// The row's head.
@@ -91,6 +97,8 @@ impl Figure {
             Self::OwnP99 => "… p99 publish → socket, ms",
             Self::DropSeconds => "1,000 dropped, 100 missed each: all caught up, s",
             Self::DropCpu => "… CPU s",
+            Self::StalledTimes => "p99 of 1,000 streams × 50/s beside 100 that take nothing, times that without",
+            Self::PastTimes => "… beside 4 that read all of the past, times that without",
         }
     }
 
@@ -106,6 +114,8 @@ impl Figure {
             Self::OwnAllCpu => Target::AtMostNchan(1.0),
             Self::DropSeconds => Target::AtMost(0.15),
             Self::DropCpu => Target::AtMost(0.25),
+            Self::StalledTimes => Target::AtMost(1.1),
+            Self::PastTimes => Target::AtMost(2.0),
             Self::ConnectsPerSecond | Self::SteadyP99 | Self::OwnBrokerCpu | Self::OwnP99 => Target::None,
         }
     }
@@ -125,7 +135,9 @@ impl Figure {
             | Self::OwnBrokerCpu
             | Self::OwnP99
             | Self::DropSeconds
-            | Self::DropCpu => false,
+            | Self::DropCpu
+            | Self::StalledTimes
+            | Self::PastTimes => false,
         }
     }
 
@@ -133,7 +145,13 @@ impl Figure {
     pub(crate) const fn digits(self) -> usize {
         match self {
             Self::IdleBytes | Self::ConnectsPerSecond | Self::MostDeliveries => 0,
-            Self::SteadyCpu | Self::WideCpu | Self::MostCpu | Self::DropSeconds | Self::DropCpu => 2,
+            Self::SteadyCpu
+            | Self::WideCpu
+            | Self::MostCpu
+            | Self::DropSeconds
+            | Self::DropCpu
+            | Self::StalledTimes
+            | Self::PastTimes => 2,
             Self::SteadyP99
             | Self::WideP99
             | Self::OwnServingCpu

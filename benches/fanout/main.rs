@@ -19,6 +19,7 @@ mod floor;
 mod role;
 mod server;
 mod stage;
+mod bystander;
 mod scenario;
 mod figure;
 mod table;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use crate::bystander::{Readers, Stalled};
 use crate::counters::Patience;
 use crate::error::Failure;
 use crate::figure::Figure;
@@ -29,6 +30,13 @@ const DROPPED: Duration = Duration::from_secs(1);
 /// Catching up is awaited so long.
 const CATCHING_UP: Patience = Patience { limit: Duration::from_secs(60), quiet: Duration::from_secs(8) };
 
+/// Before a load with bystanders is measured, so long as much as goes through: what the system keeps for those that take nothing is full then.
+const FILLING: Duration = Duration::from_secs(2);
+/// Streams that take nothing, beside ten times as many that do.
+const STALLED: u64 = 100;
+/// Streams that read the past at one time, without a pause.
+const PAST_READERS: usize = 4;
+
 /// One load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Scenario {
@@ -44,6 +52,8 @@ pub(crate) enum Scenario {
     Own,
     /// 1,000 streams are dropped, miss 100 events, and come back at once.
     Drop,
+    /// 1,000 streams, 50 events a second: alone, beside streams that take nothing, beside streams that read the past.
+    Beside,
 }
 
 /// How long and how hard.
@@ -70,7 +80,8 @@ pub(crate) struct Outcome {
 
 impl Scenario {
     /// All, in the order in which they run: the idle one on a process that has held no stream.
-    pub(crate) const ALL: [Self; 6] = [Self::Idle, Self::Steady, Self::Wide, Self::Most, Self::Own, Self::Drop];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Idle, Self::Steady, Self::Wide, Self::Most, Self::Own, Self::Drop, Self::Beside];
 
     /// In the words of the command line.
     pub(crate) const fn name(self) -> &'static str {
@@ -81,13 +92,14 @@ impl Scenario {
             Self::Most => "most",
             Self::Own => "own",
             Self::Drop => "drop",
+            Self::Beside => "beside",
         }
     }
 
     /// Whether it needs channels or a past.
     pub(crate) const fn needs_channels(self) -> bool {
         match self {
-            Self::Own | Self::Drop => true,
+            Self::Own | Self::Drop | Self::Beside => true,
             Self::Idle | Self::Steady | Self::Wide | Self::Most => false,
         }
     }
@@ -108,6 +120,7 @@ impl Scenario {
             Self::Most => most(server, settings),
             Self::Own => own(server, settings),
             Self::Drop => dropped(server, settings),
+            Self::Beside => beside(server, settings),
         }
     }
 }
@@ -193,4 +206,37 @@ fn dropped(server: &mut Server, settings: Settings) -> Result<Outcome, Failure> 
     let seconds = float(now_micros() - began) / 1e6;
     let spent = stage.cpu().serving_since(cpu);
     Ok(Outcome::of(stage.end()?, [(Figure::DropSeconds, seconds), (Figure::DropCpu, spent)]))
+}
+
+/// How much worse the latency of a load is for what stands beside it.
+fn beside(server: &mut Server, settings: Settings) -> Result<Outcome, Failure> {
+    let mut faults = Vec::new();
+    let mut p99 = |end: End| {
+        faults.extend(end.faults);
+        end.p99_millis.unwrap_or(f64::NAN)
+    };
+    let alone = p99(steadily(Stage::open(server, NARROW, false, false, settings.threads)?, settings)?);
+
+    let stage = Stage::open(server, NARROW, false, false, settings.threads)?;
+    let (address, request) = stage.one_more();
+    let stalled = Stalled::open(address, &request, STALLED)?;
+    let with_stalled = p99(steadily(stage, settings)?);
+    drop(stalled);
+
+    let mut figures = vec![(Figure::StalledTimes, with_stalled / alone)];
+    if let Some(past) = server.contender.past() {
+        let readers = Readers::start(address, &past, PAST_READERS);
+        let with_readers = p99(steadily(Stage::open(server, NARROW, false, false, settings.threads)?, settings)?);
+        readers.end()?;
+        figures.push((Figure::PastTimes, with_readers / alone));
+    }
+    Ok(Outcome::of(End { p99_millis: None, faults }, figures))
+}
+
+fn steadily(mut stage: Stage<'_>, settings: Settings) -> Result<End, Failure> {
+    std::thread::sleep(settings.settle);
+    stage.publish(Pace::Outstanding { span: FILLING, events: settings.outstanding })?;
+    stage.warm()?;
+    stage.measure(Pace::Rate { per_second: 50.0, events: whole(50.0 * settings.seconds) })?;
+    stage.end()
 }

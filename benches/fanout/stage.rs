@@ -1,5 +1,6 @@
 //! One load against one contender, step by step: streams open, events published, everything awaited, and what it cost.
 
+use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -98,6 +99,12 @@ impl<'a> Stage<'a> {
         let mut stage = Self { load, server, plan, sequences, faults: Vec::new() };
         stage.await_streams();
         Ok(stage)
+    }
+
+    /// Where its streams are, and the request of one more on its first channel.
+    pub(crate) fn one_more(&self) -> (SocketAddr, Vec<u8>) {
+        let Plan { contender, address, run, .. } = &self.plan;
+        (*address, contender.subscribe(&contender.channel(run, 0), None))
     }
 
     /// Waits until all streams are open.

@@ -12,6 +12,8 @@ use crate::stream::{Next, Stream};
 
 /// How long a stream is read that gives nothing.
 const QUIET: Duration = Duration::from_millis(300);
+/// Events that a page may be asked for.
+const PAGE_MOST: usize = 1_000;
 /// How long anything may take.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -115,7 +117,7 @@ impl Walker {
     }
 
     async fn read_page(&mut self, most: usize) -> Vec<Given> {
-        let limit = most.max(1);
+        let limit = most.clamp(1, PAGE_MOST);
         let page = self.page(&format!("&after={}&wait=300ms&limit={limit}", self.position)).await;
         assert_eq!(page["gaps"], Value::Array(Vec::new()));
         self.position = page["position"].as_str().expect("a position").to_owned();

@@ -18,6 +18,7 @@ pub mod certificate;
 pub mod client;
 pub mod stream;
 pub mod socket;
+pub mod cable;
 pub mod door;
 pub mod reader;
 pub mod edits;

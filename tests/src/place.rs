@@ -83,13 +83,21 @@ impl Place {
     /// # Panics
     /// It does not come to that.
     pub async fn has_streams(&self, count: usize) {
-        let line = format!("tidegate_edge_connections {count}");
+        self.comes_to("tidegate_edge_connections", count).await;
+    }
+
+    /// Waits until a figure without labels is this.
+    ///
+    /// # Panics
+    /// It does not come to that.
+    pub async fn comes_to(&self, metric: &str, figure: usize) {
+        let name = format!("{metric} ");
         let looked = until(WITHIN, || async {
             let text = client::get(&self.process.url("/metrics")).await.text;
-            let found = text.lines().find(|line| line.starts_with("tidegate_edge_connections "));
-            if found == Some(&line) { Ok(()) } else { Err(format!("{found:?}")) }
+            let found = text.lines().find_map(|line| line.strip_prefix(&name));
+            if found == Some(&figure.to_string()) { Ok(()) } else { Err(format!("{found:?}")) }
         });
-        looked.await.unwrap_or_else(|error| panic!("{line}: {error}"));
+        looked.await.unwrap_or_else(|error| panic!("{metric} {figure}: {error}"));
     }
 }
 

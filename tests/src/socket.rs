@@ -9,6 +9,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
+use crate::cable;
+
 /// How long anything may take.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -35,6 +37,15 @@ impl Socket {
             Err(Error::Http(answer)) => Err(answer.status().as_u16()),
             Err(error) => panic!("{url}: {error}"),
         }
+    }
+
+    /// From now on it hears nothing, and nobody hears of it.
+    ///
+    /// # Panics
+    /// It is over TLS.
+    pub fn vanish(&self) {
+        let MaybeTlsStream::Plain(socket) = self.0.get_ref() else { panic!("a plain socket") };
+        cable::cut(socket);
     }
 
     /// Says a message.

@@ -9,9 +9,11 @@ use futures::stream::{self, StreamExt};
 use schemas::partition::DeliveryPartition;
 use schemas::position::{Position, Presented};
 use serde_json::{Value, json};
+use tests::cable;
 use tests::client;
 use tests::place::{Place, gets};
 use tests::rounds;
+use tests::socket::Socket;
 use tests::stream::Next;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -112,6 +114,40 @@ async fn who_never_reads_costs_its_position_and_is_let_go() {
     let counted: Vec<_> = text.lines().filter(|line| line.starts_with("tidegate_edge_let_go_total")).collect();
     assert_eq!(counted, [format!("tidegate_edge_let_go_total {STUCK}")]);
     drop(stuck);
+}
+
+/// Whoever says nothing is let go within `edge.stall_ms`, by what TCP is not told, or by the pong that a WebSocket owes.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_vanishes_without_a_word_is_let_go_in_time_and_its_place_is_free() {
+    const VANISHED: usize = 12;
+    let place = Place::open(&[
+        ("TIDEGATE_EDGE__STALL_MS", "2000"),
+        ("TIDEGATE_EDGE__HEARTBEAT_MS", "500"),
+        ("TIDEGATE_EDGE__SOCKET_PING_MS", "500"),
+        ("TIDEGATE_EDGE__SOCKET_PONG_MS", "1000"),
+        ("TIDEGATE_HTTP__HEADER_WAIT_MS", "1000"),
+    ])
+    .await;
+    let address = place.process.address();
+    let mut neighbour = place.stream("bench:calm").await;
+    let mut streams = join_all((0..VANISHED).map(|_| ask(address, "bench:calm", 65_536))).await;
+    for socket in &mut streams {
+        read_until(socket, &mut String::new(), 4_096, |text| text.contains("tidegate.ready")).await;
+    }
+    let url = place.process.url("/v1/ws?channel=bench:calm");
+    let mut sockets = join_all((0..VANISHED).map(async |_| Socket::open(&url, None).await.expect("101"))).await;
+    for socket in &mut sockets {
+        socket.of("tidegate.ready").await;
+    }
+    place.has_streams(2 * VANISHED + 1).await;
+    streams.iter().for_each(cable::cut);
+    sockets.iter().for_each(Socket::vanish);
+    tokio::join!(place.publish("bench:calm", 0, 100, 100), gets(&mut neighbour, 0..100));
+    place.has_streams(1).await;
+    // The neighbour, and who asks.
+    place.comes_to("tidegate_http_connections", 2).await;
+    place.comes_to("tidegate_edge_let_go_total", VANISHED).await;
+    drop((streams, sockets));
 }
 
 #[tokio::test(flavor = "multi_thread")]
