@@ -5,9 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, header};
 use policy::{Claims, Reader};
-use schemas::problem::Slug;
 use schemas::time::Timestamp;
 
 use crate::access::Access;
@@ -17,7 +15,6 @@ use crate::edge::{Session, Shared};
 use crate::limit::Limit;
 use crate::metrics;
 use crate::notice::ByeReason;
-use crate::refusal::Refusal;
 use crate::rewind::Rewind;
 use crate::start::{Started, Starting};
 use crate::subscription::Subscription;
@@ -41,18 +38,6 @@ pub struct Arrival {
     pub sleeper: Sleeper,
     /// The count that they are in.
     pub access: Access,
-}
-
-/// The claims of a request's token; the anonymous ones where it has none.
-///
-/// # Errors
-/// The token is not valid.
-pub fn claims(shared: &Shared, headers: &HeaderMap) -> Result<Claims, Refusal> {
-    let authorization = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    shared
-        .verifier
-        .bearer(authorization, shared.clock.now())
-        .map_err(|error| Refusal::new(Slug::Unauthorized, error.to_string()))
 }
 
 /// Lets a reader in and finds their start.

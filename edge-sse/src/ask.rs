@@ -8,6 +8,7 @@ use schemas::position::{Position, Presented};
 use schemas::problem::Slug;
 use schemas::time::Timestamp;
 
+use crate::bearer;
 use crate::refusal::Refusal;
 
 /// Events that a rewind may ask for.
@@ -15,7 +16,8 @@ pub const REWIND_EVENTS: u32 = 10_000;
 /// Names of the query under which a position may come, in their order.
 const POSITION_NAMES: [&str; 3] = ["lastEventId", "last_event_id", "lastEvent"];
 /// Every name of the query.
-const KNOWN: &str = "channel, named, filter, lastEventId, last_event_id, lastEvent, since, rewind";
+const KNOWN: &str =
+    "channel, named, filter, lastEventId, last_event_id, lastEvent, since, rewind, ticket, access_token";
 
 /// A parsed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +129,8 @@ impl Parameters {
             "filter" => self.filter = Some(value),
             "since" => self.since = Some(Start::Since(since(&value)?)),
             "rewind" => self.rewind = Some(rewind(&value)?),
+            // Who asks is another question.
+            bearer::TICKET | bearer::ACCESS_TOKEN => {}
             other => {
                 let shown: String = other.chars().take(64).collect();
                 let detail = format!("{shown:?} is unknown; known are {KNOWN}{further}");

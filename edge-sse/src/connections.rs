@@ -87,10 +87,16 @@ impl Connections {
 }
 
 impl Connection {
-    /// Whether a bearer is the user whose connection it is.
+    /// Whether it is of one of this tenant's users.
+    #[must_use]
+    pub fn is_of_tenant(&self, tenant: &Tenant) -> bool {
+        self.user.0 == *tenant
+    }
+
+    /// Whether a bearer is the user whose connection it is, and the same issuer vouches for them.
     #[must_use]
     pub fn is_of(&self, claims: &Claims) -> bool {
-        self.user.0 == claims.tenant && claims.sub.as_ref() == Some(&self.user.1)
+        self.lock().claims.is_same_bearer(claims)
     }
 
     /// Decides anew, from another token where there is one, and tells whoever writes to the connection. One decision at a time, so that

@@ -13,10 +13,10 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use policy::Claims;
+use policy::{Claims, IdentityError};
 use schemas::problem::Slug;
 
-use crate::arrival::{Arrival, arrive, claims};
+use crate::arrival::{Arrival, arrive};
 use crate::ask::Ask;
 use crate::caller::{Caller, Household};
 use crate::edge::Shared;
@@ -26,7 +26,7 @@ use crate::refusal::{Refusal, problem};
 use crate::stream::{Parts, Stream, bye, opened};
 use crate::subscription::Subscription;
 use crate::takeover::{MayTakeOver, Takeover};
-use crate::{coded, cors, page, realtime};
+use crate::{bearer, coded, cors, page, realtime};
 
 /// What the listener says of a request.
 struct From {
@@ -75,7 +75,11 @@ async fn stream(
 
 async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, from: From) -> Result<Response, Refusal> {
     let ask = Ask::parse(uri, headers)?;
-    let claims = claims(shared, headers)?;
+    let claims = match bearer::of_reader(shared, uri, headers).await {
+        // The token may be good: who holds it must come again.
+        Err(IdentityError::KeysAway) => return Ok(not_now(shared, ByeReason::NotReady, &ask)),
+        claims => claims?,
+    };
     let filter = shared.filters.of(ask.filter.as_deref())?;
     let subscription = Subscription::decide(&shared.catalogues, &claims, &ask.channels)?.filtered(filter);
     let encoding = Encoding::of(headers);
@@ -84,8 +88,13 @@ async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, from: From) 
             taken_over(shared, parts, encoding)
         }
         Ok(parts) => coded::answer(shared, headers, chunks(Stream::new(parts)), event_stream),
-        Err(reason) => event_stream(Body::from(bye(shared, reason, ask.presented.as_deref()).finish())),
+        Err(reason) => not_now(shared, reason, &ask),
     })
+}
+
+/// A stream of one word, after which a browser comes again.
+fn not_now(shared: &Shared, reason: ByeReason, ask: &Ask) -> Response {
+    event_stream(Body::from(bye(shared, reason, ask.presented.as_deref()).finish()))
 }
 
 /// An answer without a body, with a stream that waits for the socket.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use journal::{Journal, TopicNames};
-use policy::{Catalogues, Claims, Verifier};
+use policy::{Catalogues, Claims, Doorkeeper};
 use schemas::readiness::Readiness;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
 use crate::wake::Wakers;
 use crate::windows::Windows;
-use crate::{door, history, metrics, readiness, socket};
+use crate::{door, history, metrics, readiness, renewal, socket, tickets};
 
 /// After the tail could not begin, or ended, it is begun again after so long.
 const TAIL_RETRY: Duration = Duration::from_millis(500);
@@ -45,8 +45,8 @@ pub struct Dependencies {
     pub names: TopicNames,
     /// Who may subscribe to what.
     pub catalogues: Arc<Catalogues>,
-    /// Verifies tokens.
-    pub verifier: Verifier,
+    /// Knows whose request it is.
+    pub doorkeeper: Doorkeeper,
     /// The time of day.
     pub clock: Clock,
     /// Where events of WebSockets go; none where this process has no ingest.
@@ -71,8 +71,8 @@ pub struct Shared {
     pub clock: Clock,
     /// Who may subscribe to what.
     pub catalogues: Arc<Catalogues>,
-    /// Verifies tokens.
-    pub verifier: Verifier,
+    /// Knows whose request it is.
+    pub doorkeeper: Doorkeeper,
     /// How many streams there are.
     pub admission: Arc<Admission>,
     /// Those of signed-in users, to be reached when their rights change.
@@ -115,6 +115,10 @@ impl Edge {
     #[must_use]
     pub fn new(config: Config, dependencies: Dependencies) -> Self {
         metrics::declare();
+        let doorkeeper = match config.token_in_query {
+            true => dependencies.doorkeeper.with_tokens_in_query(),
+            false => dependencies.doorkeeper,
+        };
         Self {
             shared: Arc::new(Shared {
                 admission: Arc::new(Admission::new(Room {
@@ -126,7 +130,7 @@ impl Edge {
                 config,
                 clock: dependencies.clock,
                 catalogues: dependencies.catalogues,
-                verifier: dependencies.verifier,
+                doorkeeper,
                 publisher: dependencies.publisher,
                 deflater: Mutex::new(Deflater::default()),
                 connections: Arc::default(),
@@ -172,9 +176,12 @@ impl Edge {
         ended
     }
 
-    /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, and the page at `/`.
+    /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, `POST /v1/tickets`, `POST /v1/connections/{id}/token`, and the page at
+    /// `/`.
     pub fn routes(&self) -> Router {
-        door::routes(self.shared.clone()).merge(socket::routes(self.shared.clone()))
+        let shared = || self.shared.clone();
+        let asking = tickets::routes(shared()).merge(renewal::routes(shared()));
+        door::routes(shared()).merge(socket::routes(shared())).merge(asking)
     }
 
     /// `GET /v1/events`: history and long-poll. Apart from the other routes, because `POST` on the same path may belong to another role of

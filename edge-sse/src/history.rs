@@ -19,7 +19,8 @@ use schemas::problem::Slug;
 use tokio::time::Instant;
 
 use crate::allowance::Asks;
-use crate::arrival::{arrive, claims};
+use crate::arrival::arrive;
+use crate::bearer;
 use crate::caller::{Caller, Household};
 use crate::coded;
 use crate::cursor::Sink;
@@ -59,7 +60,7 @@ async fn answer(
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
     let asked = HistoryAsk::parse(uri, headers)?;
-    let claims = claims(shared, headers)?;
+    let claims = bearer::of_reader(shared, uri, headers).await?;
     let filter = shared.filters.of(asked.ask.filter.as_deref())?;
     let subscription = Subscription::decide(&shared.catalogues, &claims, &asked.ask.channels)?.filtered(filter);
     let arrival = arrive(shared, &asked.ask.start, &claims, household, &subscription).await;

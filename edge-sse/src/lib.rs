@@ -29,6 +29,7 @@ mod cursor;
 mod frame;
 mod notice;
 mod refusal;
+mod bearer;
 mod filters;
 mod ask;
 mod subscription;
@@ -57,6 +58,8 @@ mod publication;
 mod socket;
 mod patient;
 mod door;
+mod tickets;
+mod renewal;
 mod edge;
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use metrics::{Counter, Histogram, counter, gauge, histogram};
+use policy::IdentityError;
 use schemas::lane::Lane;
 use schemas::time::Timestamp;
 
@@ -124,6 +125,11 @@ pub fn limit(limit: Limit, times: usize) {
 /// A request was answered with a problem.
 pub fn refused(status: StatusCode) {
     counter!("tidegate_edge_refused_total", "status" => status.as_u16().to_string()).increment(1);
+}
+
+/// A request presented a token, a ticket or a cookie that is not taken.
+pub fn identity_refused(error: IdentityError) {
+    counter!("tidegate_edge_identities_refused_total", "cause" => error.as_str()).increment(1);
 }
 
 /// A page was read from the log.

@@ -3,9 +3,13 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use policy::IdentityError;
 use schemas::problem::{Problem, Slug};
 
 use crate::metrics;
+
+/// When to ask again, where an issuer's keys are not there yet.
+const KEYS_WAIT_SECONDS: u64 = 5;
 
 /// What is wrong with a request. It becomes a problem at the door.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,13 +21,26 @@ pub struct Refusal {
     pub detail: String,
     /// Seconds after which the same may be served.
     pub retry_after: Option<u64>,
+    /// It presents a token that is not taken.
+    pub token_refused: bool,
+}
+
+impl From<IdentityError> for Refusal {
+    fn from(error: IdentityError) -> Self {
+        let refusal = Self::new(error.slug(), error.problem().detail);
+        match error {
+            IdentityError::Token(_) => Self { token_refused: true, ..refusal },
+            IdentityError::KeysAway => refusal.again_after(KEYS_WAIT_SECONDS),
+            IdentityError::Several | IdentityError::TokenInQuery | IdentityError::Origin => refusal,
+        }
+    }
 }
 
 impl Refusal {
     /// A refusal.
     #[must_use]
     pub fn new(slug: Slug, detail: impl Into<String>) -> Self {
-        Self { slug, detail: detail.into(), retry_after: None }
+        Self { slug, detail: detail.into(), retry_after: None, token_refused: false }
     }
 
     /// The same, of what may be asked for again after so many seconds.
@@ -35,6 +52,9 @@ impl Refusal {
     /// As it is answered.
     #[must_use]
     pub fn problem(&self) -> Problem {
+        if self.token_refused {
+            return Problem::invalid_token();
+        }
         Problem { retry_after: self.retry_after, ..self.slug.problem(self.detail.clone()) }
     }
 }
@@ -52,8 +72,8 @@ pub fn problem(refusal: &Refusal) -> Response {
     if let Some(seconds) = refusal.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if status == StatusCode::UNAUTHORIZED {
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if let Some(challenge) = problem.challenge {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     answer
 }

@@ -32,9 +32,9 @@ pub struct Rights {
 pub enum Renewed {
     /// The connection goes on with it.
     Done,
-    /// No connection of a signed-in user has this id here.
+    /// No connection of a signed-in user of the token's tenant has this id here.
     Unknown,
-    /// The token is another user's or another tenant's.
+    /// The token is another user's of the tenant, or another issuer's.
     Foreign,
 }
 
@@ -76,7 +76,8 @@ impl Shared {
 
     /// An open connection goes on with another token of the same user: its expiry, and its rights.
     pub fn renew(&self, id: Uuid, claims: Claims) -> Renewed {
-        let Some(connection) = self.connections.by_id(id) else { return Renewed::Unknown };
+        let connection = self.connections.by_id(id).filter(|connection| connection.is_of_tenant(&claims.tenant));
+        let Some(connection) = connection else { return Renewed::Unknown };
         if !connection.is_of(&claims) {
             return Renewed::Foreign;
         }

@@ -17,11 +17,10 @@ use axum::response::Response;
 use axum::routing::any;
 use axum::{Extension, Router};
 use http::{HeaderMap, Uri};
-use policy::Claims;
 use schemas::problem::Slug;
 
-use crate::arrival;
 use crate::ask::{Ask, pairs};
+use crate::bearer;
 use crate::caller::{Caller, Household};
 use crate::cors;
 use crate::edge::Shared;
@@ -53,7 +52,7 @@ async fn upgrade(
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let caller = caller.map(|Extension(caller)| caller);
-    let opening = match opening(&shared, &uri, &headers, caller.as_ref().map(|caller| caller.household)) {
+    let opening = match opening(&shared, &uri, &headers, caller.as_ref().map(|caller| caller.household)).await {
         Ok(opening) => opening,
         Err(refusal) => return problem(&refusal),
     };
@@ -75,16 +74,18 @@ async fn upgrade(
 }
 
 /// Everything that can be refused before there is a socket.
-fn opening(shared: &Shared, uri: &Uri, headers: &HeaderMap, household: Option<Household>) -> Result<Opening, Refusal> {
-    let (tokens, rest): (Vec<_>, Vec<_>) = pairs(uri)?.into_iter().partition(|(name, _)| name == "token");
+async fn opening(
+    shared: &Shared,
+    uri: &Uri,
+    headers: &HeaderMap,
+    household: Option<Household>,
+) -> Result<Opening, Refusal> {
+    let rest = pairs(uri)?.into_iter().filter(|(name, _)| name != bearer::TOKEN).collect();
     let ask = Ask::of(rest, headers, FURTHER)?;
-    if !cors::may_read(&shared.config.origins, headers) {
+    if !cors::may_read(&shared.config.origins, headers, uri) {
         return Err(Refusal::new(Slug::Forbidden, "pages of this origin may not read here"));
     }
-    let claims = match tokens.last() {
-        Some((_, token)) => by_query(shared, token)?,
-        None => arrival::claims(shared, headers)?,
-    };
+    let claims = bearer::of_socket(shared, uri, headers).await?;
     let filter = shared.filters.of(ask.filter.as_deref())?;
     let subscription = match ask.channels.is_empty() {
         true => Subscription::nothing(),
@@ -92,14 +93,4 @@ fn opening(shared: &Shared, uri: &Uri, headers: &HeaderMap, household: Option<Ho
     };
     let subscription = subscription.filtered(filter);
     Ok(Opening { start: ask.start, claims: Arc::new(claims), household, subscription })
-}
-
-/// The claims of a token in the query: only where it is configured, because queries stand in the logs of proxies.
-fn by_query(shared: &Shared, token: &str) -> Result<Claims, Refusal> {
-    if !shared.config.token_in_query {
-        return Err(Refusal::new(Slug::Unauthorized, "a token is not taken from the query here; send a header"));
-    }
-    let bearer = format!("Bearer {token}");
-    let verified = shared.verifier.bearer(Some(bearer.as_bytes()), shared.clock.now());
-    verified.map_err(|error| Refusal::new(Slug::Unauthorized, error.to_string()))
 }

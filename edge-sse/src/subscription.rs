@@ -151,7 +151,7 @@ impl Subscription {
         let detail = format!("no channel is granted ({})", words.join(", "));
         if self.refused.iter().all(|refused| refused.reason == RefusedReason::Malformed) {
             Refusal::new(Slug::BadChannel, detail)
-        } else if claims.sub.is_none() && any(RefusedReason::Forbidden) {
+        } else if claims.is_anonymous() && any(RefusedReason::Forbidden) {
             Refusal::new(Slug::Unauthorized, format!("{detail}; a token may help"))
         } else {
             Refusal::new(Slug::Forbidden, detail)

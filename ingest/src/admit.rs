@@ -1,18 +1,19 @@
 //! Who publishes, and whether policy lets them: a token's claims bind the event's tenant and principal.
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
 use policy::channel_rule::Refusal;
-use policy::{AdmitRefusal, Catalogues, Claims, Verifier};
+use policy::{Act, AdmitRefusal, Catalogues, Claims, Doorkeeper, Presented};
 use schemas::event::Attributes;
 use schemas::time::Timestamp;
 
 use crate::error::AdmitError;
+use crate::metrics;
 
-/// The claims of the request's token; anonymous where there is none.
-pub(crate) fn bearer(verifier: &Verifier, headers: &HeaderMap, now: Timestamp) -> Result<Claims, AdmitError> {
-    let authorization = headers.get(AUTHORIZATION).map(axum::http::HeaderValue::as_bytes);
-    Ok(verifier.bearer(authorization, now)?)
+/// The claims of the request's bearer; anonymous where it presents nothing.
+pub(crate) async fn identify(doorkeeper: &Doorkeeper, head: &Parts, now: Timestamp) -> Result<Claims, AdmitError> {
+    let presented = Presented::new(&head.headers, &head.uri, Act::Change);
+    let claims = doorkeeper.identify(presented, now).await;
+    Ok(claims.inspect_err(|error| metrics::identity_refused(*error))?)
 }
 
 /// Lets an event in under these claims, by [`Catalogues::admit`].
@@ -24,7 +25,7 @@ pub(crate) fn admit(catalogues: &Catalogues, claims: &Claims, event: &mut Attrib
             AdmitRefusal::Channel(Refusal::UnknownKind) => {
                 AdmitError::UnknownKind { kind: event.channel.kind().to_owned() }
             }
-            AdmitRefusal::Channel(Refusal::Forbidden) if *claims == Claims::anonymous() => {
+            AdmitRefusal::Channel(Refusal::Forbidden) if claims.is_anonymous() => {
                 AdmitError::NoToken { channel: channel() }
             }
             AdmitRefusal::Channel(Refusal::Forbidden) => AdmitError::Forbidden { channel: channel() },

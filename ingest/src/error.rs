@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use journal::{AppendError, RegisterError};
-use policy::TokenError;
+use policy::IdentityError;
 use schemas::avro::Mismatch;
 use schemas::cloudevent::CloudEventError;
 use schemas::problem::{Problem, Slug};
@@ -61,9 +61,9 @@ pub enum RequestError {
 /// The bearer may not publish this.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AdmitError {
-    /// The token is not taken.
+    /// What the request presents is not taken. Only logs say why.
     #[error("{0}")]
-    Token(#[from] TokenError),
+    Identity(#[from] IdentityError),
     /// Policy asks for more than nobody in particular.
     #[error("publishing to {channel} needs a token: Authorization: Bearer <token>")]
     NoToken {
@@ -204,7 +204,8 @@ impl Cause {
                 RequestError::Empty | RequestError::NotCloudEvent(_) => Slug::NoCloudEvent,
             },
             Self::Admit(error) => match error {
-                AdmitError::Token(_) | AdmitError::NoToken { .. } => Slug::Unauthorized,
+                AdmitError::Identity(error) => error.slug(),
+                AdmitError::NoToken { .. } => Slug::Unauthorized,
                 AdmitError::Forbidden { .. } | AdmitError::OtherTenant => Slug::Forbidden,
                 AdmitError::UnknownKind { .. } => Slug::UnknownKind,
             },
@@ -237,7 +238,11 @@ impl Refused {
     /// What goes on the wire; `retry_after` where a retry makes sense.
     #[must_use]
     pub fn problem(self, retry_after: Duration) -> Problem {
-        let mut problem = self.cause.slug().problem(self.cause.to_string());
+        let mut problem = if let Cause::Admit(AdmitError::Identity(error)) = &self.cause {
+            error.problem()
+        } else {
+            self.cause.slug().problem(self.cause.to_string())
+        };
         problem.index = self.index;
         problem.retry_after = self.cause.retry().then(|| retry_after.as_secs().max(1));
         if let Cause::Validate(ValidateError::Payload { errors, .. }) = self.cause {

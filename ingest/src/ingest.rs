@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use journal::{Journal, Registry, TopicNames};
-use policy::{Catalogues, Claims, Verifier};
+use policy::{Catalogues, Claims, Doorkeeper};
 use schemas::problem::Problem;
 use schemas::readiness::Readiness;
 use tokio::sync::Semaphore;
@@ -52,7 +52,7 @@ impl Ingest {
         registry: Arc<dyn Registry>,
         catalogues: Arc<Catalogues>,
         names: TopicNames,
-        verifier: Verifier,
+        doorkeeper: Doorkeeper,
     ) -> Self {
         metrics::describe();
         let intake = Intake {
@@ -62,7 +62,7 @@ impl Ingest {
             registered: Registered::default(),
             config,
             catalogues,
-            verifier,
+            doorkeeper,
         };
         Self { intake: Arc::new(intake), health: Arc::new(Health::new()), journal, registry, names }
     }

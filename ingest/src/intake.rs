@@ -10,9 +10,10 @@ use std::time::Instant;
 use axum::body::BodyDataStream;
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use futures::future::try_join_all;
 use journal::NewRecord;
-use policy::{Catalogues, Claims, Verifier};
+use policy::{Catalogues, Claims, Doorkeeper};
 use schemas::id::EventId;
 use schemas::time::Timestamp;
 use serde::Serialize;
@@ -42,7 +43,7 @@ pub(crate) struct Accepted {
 pub(crate) struct Intake {
     pub(crate) config: Config,
     pub(crate) catalogues: Arc<Catalogues>,
-    pub(crate) verifier: Verifier,
+    pub(crate) doorkeeper: Doorkeeper,
     pub(crate) registered: Registered,
     pub(crate) outbox: Outbox,
     pub(crate) known: Known,
@@ -63,7 +64,7 @@ impl Intake {
     pub(crate) async fn accept(&self, request: Request) -> Result<Accepted, Refused> {
         let (head, body) = request.into_parts();
         let mut chunks = body.into_data_stream();
-        let prepared = self.receive(&head.headers, &mut chunks).await;
+        let prepared = self.receive(&head, &mut chunks).await;
         if prepared.is_err() {
             request::discard(chunks).await;
         }
@@ -77,8 +78,9 @@ impl Intake {
         self.store(vec![prepared]).await
     }
 
-    async fn receive(&self, headers: &HeaderMap, chunks: &mut BodyDataStream) -> Result<Vec<Prepared>, Refused> {
-        let claims = admit::bearer(&self.verifier, headers, Timestamp::now())?;
+    async fn receive(&self, head: &Parts, chunks: &mut BodyDataStream) -> Result<Vec<Prepared>, Refused> {
+        let claims = admit::identify(&self.doorkeeper, head, Timestamp::now()).await?;
+        let headers = &head.headers;
         let form = Form::of(headers)?;
         let bytes = form.expected_bytes(headers, &self.config)?;
         let _room = self.reserve(bytes)?;

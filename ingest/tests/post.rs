@@ -11,7 +11,7 @@ use ingest::{Config, Ingest};
 use journal::embedded::{EmbeddedConfig, EmbeddedJournal};
 use journal::topics::{TopicPlan, TopicSettings};
 use journal::{Journal, ReadLimits, Record, TopicNames};
-use policy::{CatalogueSource, Catalogues, Claims, Signer, Verifier};
+use policy::{CatalogueSource, Catalogues, Claims, Doorkeeper, Signer};
 use schemas::framing::{self, SchemaRef};
 use schemas::partition::{TopicPartition, partition_of_key};
 use schemas::time::Timestamp;
@@ -65,8 +65,8 @@ impl Door {
         let settings = TopicSettings { source_partitions: 3, ..TopicSettings::default() };
         let plan = TopicPlan::new(&names, &catalogues.domains().into_iter().collect(), &settings);
         plan.apply(&*journal).await.unwrap();
-        let verifier = Verifier::from_key(KEY).unwrap();
-        let ingest = Ingest::new(config, journal.clone(), journal.registry(), catalogues, names.clone(), verifier);
+        let doorkeeper = Doorkeeper::of_key(KEY).unwrap();
+        let ingest = Ingest::new(config, journal.clone(), journal.registry(), catalogues, names.clone(), doorkeeper);
         let (routes, stop) = (ingest.routes(), CancellationToken::new());
         Self { routes, ingest, journal, names, stop, _directory: directory }
     }

@@ -1,5 +1,6 @@
 //! Schemas by id, and under which subject they are registered.
 
+pub mod access;
 pub mod confluent;
 
 use std::sync::Arc;

@@ -14,6 +14,8 @@ const EVERY_CHANNEL: &str = "*";
 /// A bearer, as policy sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
+    /// Who vouches for all this, by name; none for the holder of the deployment's own key, and for the anonymous.
+    pub issuer: Option<String>,
     /// The user or service; none for the anonymous.
     pub sub: Option<String>,
     /// The tenant; `default` where the token names none.
@@ -48,6 +50,7 @@ impl Claims {
     #[must_use]
     pub fn anonymous() -> Self {
         Self {
+            issuer: None,
             sub: None,
             tenant: Tenant::default_tenant(),
             roles: BTreeSet::new(),
@@ -57,6 +60,18 @@ impl Claims {
             exp: None,
         }
     }
+
+    /// Whether nobody has vouched for them: every token has an end.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.exp.is_none() && self.sub.is_none()
+    }
+
+    /// Whether both are the same user or service, for whom the same issuer vouches.
+    #[must_use]
+    pub fn is_same_bearer(&self, other: &Self) -> bool {
+        (&self.issuer, &self.tenant, &self.sub) == (&other.issuer, &other.tenant, &other.sub)
+    }
 }
 
 impl ChannelGrants {
@@ -64,10 +79,7 @@ impl ChannelGrants {
     /// never covers it.
     #[must_use]
     pub fn leaves_subscribe(&self, wanted: &ChannelPattern) -> bool {
-        leaves(self.subscribe.as_deref(), |pattern| match wanted {
-            ChannelPattern::One(channel) => pattern.covers(channel),
-            ChannelPattern::Kind(_) => pattern == wanted,
-        })
+        leaves(self.subscribe.as_deref(), |pattern| covers(pattern, wanted))
     }
 
     /// Whether the token leaves room for publishing to this channel.
@@ -76,10 +88,27 @@ impl ChannelGrants {
         leaves(self.publish.as_deref(), |pattern| pattern.covers(wanted))
     }
 
+    /// Only those of a list that these leave, for reading and for publishing: a list never widens.
+    #[must_use]
+    pub(crate) fn narrowed_to(&self, list: &[ChannelPattern]) -> Self {
+        let left = |held: Option<&[String]>| {
+            let left = list.iter().filter(|wanted| leaves(held, |pattern| covers(pattern, wanted)));
+            Some(left.map(ToString::to_string).collect())
+        };
+        Self { subscribe: left(self.subscribe.as_deref()), publish: left(self.publish.as_deref()) }
+    }
+
     /// Whether a text is a pattern at all.
     #[must_use]
     pub fn is_pattern(text: &str) -> bool {
         text == EVERY_CHANNEL || ChannelPattern::parse(text).is_ok()
+    }
+}
+
+fn covers(pattern: &ChannelPattern, wanted: &ChannelPattern) -> bool {
+    match wanted {
+        ChannelPattern::One(channel) => pattern.covers(channel),
+        ChannelPattern::Kind(_) => pattern == wanted,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Who may see and say what. Pure: texts and values in, decisions out; the clock is handed in, and only the load of a
 //! catalogue from a directory touches a file.
 //!
+//! A request comes to the [`doorkeeper`], who asks the [`issuer`] of its token, or knows the [`ticket`], and says whose it is.
+//!
 //! A [`catalogue`] is the policy of one product. [`claims`] are what a token says of its bearer. Channel rules decide who may
 //! subscribe and publish, event rules how urgent an event is and who gets it, views which fields.
 //!
@@ -8,7 +10,12 @@
 //! and the examples try it.
 
 pub mod claims;
+pub mod key;
 pub mod token;
+pub mod issuer;
+pub mod ticket;
+pub mod origin;
+pub mod doorkeeper;
 
 pub mod report;
 pub mod files;
@@ -38,11 +45,16 @@ pub use catalogue::Catalogues;
 pub use catalogue::{AdmitRefusal, Unplaced};
 pub use channel_rule::Refusal;
 pub use claims::{ChannelGrants, Claims};
+pub use doorkeeper::{Act, Doorkeeper, IdentityError, InQuery, Presented};
 pub use event_rule::{Came, RouteError, Routing, TypePolicy};
 pub use explain::{Explanation, Outcome, Question, Seen, Step};
 pub use files::{CatalogueSource, CatalogueVersion};
 pub use filter::{Filter, FilterError};
+pub use issuer::{Issuer, KeySource, Verifier};
+pub use key::{Algorithm, KeyError, KeySet};
 pub use map::{EventMap, MappedEvent};
+pub use origin::Origins;
 pub use reader::{Reader, Sight, Withheld};
 pub use report::CatalogueErrors;
-pub use token::{Signer, TokenError, Verifier};
+pub use ticket::{Ticket, Tickets};
+pub use token::{Signer, TokenError};

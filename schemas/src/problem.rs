@@ -27,7 +27,15 @@ pub struct Problem {
     /// Seconds after which a retry makes sense; also the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// What `WWW-Authenticate` says (RFC 6750 section 3); only with 401.
+    #[serde(skip)]
+    pub challenge: Option<&'static str>,
 }
+
+/// A request without a token, where one is needed.
+const NO_TOKEN: &str = r#"Bearer realm="tidegate""#;
+/// A request with a token that is not taken.
+const INVALID_TOKEN: &str = r#"Bearer realm="tidegate", error="invalid_token""#;
 
 /// Every problem that Tidegate answers with. The docs list them from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +99,7 @@ impl Slug {
             Self::UnknownKind => ("unknown-kind", 422, "The type is not for channels of this kind"),
             Self::SchemaMismatch => ("schema-mismatch", 422, "The payload does not fit the type's schema"),
             Self::TooManyRequests => ("too-many-requests", 429, "A limit is reached"),
-            Self::Unavailable => ("unavailable", 503, "The log does not answer"),
+            Self::Unavailable => ("unavailable", 503, "This cannot be served now"),
         }
     }
 
@@ -107,6 +115,16 @@ impl Slug {
             index: None,
             errors: Vec::new(),
             retry_after: None,
+            challenge: matches!(self, Self::Unauthorized).then_some(NO_TOKEN),
         }
+    }
+}
+
+impl Problem {
+    /// What whoever presents a token is told that is not taken: the same for every cause.
+    #[must_use]
+    pub fn invalid_token() -> Self {
+        let problem = Slug::Unauthorized.problem("the token is not taken here; get a fresh one");
+        Self { challenge: Some(INVALID_TOKEN), ..problem }
     }
 }

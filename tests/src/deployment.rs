@@ -110,7 +110,13 @@ impl Deployment {
     pub fn launch(&self, role: Role, name: &str) -> Launch {
         let mut args: Vec<OsString> = vec![role.verb().into()];
         args.extend(self.flags.iter().map(OsString::from));
-        Launch { args, listen: None, env: Vec::new(), log: self.path(&format!("{name}.log")) }
+        Launch {
+            args,
+            listen: None,
+            log_filter: process::LOG_FILTER.to_owned(),
+            env: Vec::new(),
+            log: self.path(&format!("{name}.log")),
+        }
     }
 
     /// Starts a role and waits until it is ready.

@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod place;
 pub mod services;
 pub mod small_registry;
+pub mod key_server;
 pub mod collector;
 pub mod kafka;
 pub mod records;

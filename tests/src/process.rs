@@ -20,7 +20,7 @@ const READY_LIMIT: Duration = Duration::from_secs(90);
 /// How long a process may take to end after SIGTERM.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Requests are not worth a line each where there are thousands.
-const LOG_FILTER: &str = "info,tidegate::access=warn";
+pub const LOG_FILTER: &str = "info,tidegate::access=warn";
 /// How much of a log is shown when a test fails.
 const LOG_TAIL_BYTES: u64 = 6_000;
 
@@ -31,6 +31,8 @@ pub struct Launch {
     pub args: Vec<OsString>,
     /// Where to listen; none means a port that is free now.
     pub listen: Option<SocketAddr>,
+    /// What is logged.
+    pub log_filter: String,
     /// Further environment.
     pub env: Vec<(String, String)>,
     /// The file that gets stderr, appended over restarts.
@@ -119,7 +121,7 @@ impl Launch {
         let mut command = command();
         command
             .args(&self.args)
-            .args(["--listen", &listen, "--log", LOG_FILTER])
+            .args(["--listen", &listen, "--log", &self.log_filter])
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

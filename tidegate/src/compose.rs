@@ -9,7 +9,7 @@ use axum::Router;
 use edge_sse::{Dependencies, Edge, Publish};
 use futures::future::BoxFuture;
 use ingest::Ingest;
-use policy::{Catalogues, Claims, Verifier};
+use policy::{Catalogues, Claims, Doorkeeper};
 use router::RouterDeps;
 use schemas::problem::Problem;
 use schemas::time::Timestamp;
@@ -20,6 +20,7 @@ use crate::config::{Config, Role};
 use crate::doors::{self, Ask};
 use crate::failure::Failure;
 use crate::flags::ServeFlags;
+use crate::identity::Identity;
 use crate::listen::Listener;
 use crate::listen::tls::{Files, Tls};
 use crate::log::{self, Log};
@@ -38,7 +39,7 @@ struct World {
     config: Config,
     log: Log,
     catalogues: Arc<Catalogues>,
-    verifier: Verifier,
+    doorkeeper: Doorkeeper,
 }
 
 /// The roles of this process, made and not yet running.
@@ -91,24 +92,25 @@ fn check(flags: &ServeFlags, role: Role) -> Result<(Config, Catalogues), Failure
 
 async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), Failure> {
     let signals = Signals::listen().map_err(Failure::of)?;
-    let key = key::read_or_make(config.key.as_deref(), &config.data)?;
-    let verifier = Verifier::from_key(&key).map_err(Failure::of)?;
+    let identity = Identity::open(&config, role)?;
+    let doorkeeper = identity.doorkeeper.clone();
     let catalogues = if role.routes() { masked(catalogues, &config)? } else { catalogues };
     let tls = tls(&config)?;
     let (socket, address) = listen::bind(config.listen)
         .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
     let log = log::open(&config)?;
-    let world = World { log, catalogues: Arc::new(catalogues), verifier, config };
+    let world = World { log, catalogues: Arc::new(catalogues), doorkeeper, config };
     let metrics = telemetry::metrics().map_err(Failure::of)?;
     let bring_up = BringUp::new();
     let roles = Roles::new(&world, role);
-    let routes = doors::routes(roles.routes(&world.config), roles.parts(&bring_up), metrics.clone());
+    let routes = doors::routes(roles.routes(&world.config), roles.parts(&bring_up, &identity), metrics.clone());
 
     let shutdown = CancellationToken::new();
     let mut services = Services::new(shutdown.clone());
     if let Some(tls) = tls.clone() {
         services.start("certificate", unfailing(tls.reload(shutdown.clone())));
     }
+    services.start("identity", unfailing(identity.run(shutdown.clone())));
     let (config, stall) = (world.config.http.clone(), world.config.edge.stall);
     let listener = Listener { socket, tls, routes, config, stall };
     services.start("listener", unfailing(listener.run(shutdown.clone())));
@@ -121,7 +123,7 @@ async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), F
 
 impl Roles {
     fn new(world: &World, role: Role) -> Self {
-        let World { config, log, catalogues, verifier } = world;
+        let World { config, log, catalogues, doorkeeper } = world;
         let ingest = role.ingests().then(|| {
             let log = log.clone();
             Ingest::new(
@@ -130,7 +132,7 @@ impl Roles {
                 log.registry,
                 catalogues.clone(),
                 log.names,
-                verifier.clone(),
+                doorkeeper.clone(),
             )
         });
         let router = role.routes().then(|| {
@@ -141,10 +143,10 @@ impl Roles {
         });
         let edge = role.serves_streams().then(|| {
             let Log { journal, names, .. } = log.clone();
-            let (catalogues, verifier) = (catalogues.clone(), verifier.clone());
+            let (catalogues, doorkeeper) = (catalogues.clone(), doorkeeper.clone());
             let clock = edge_sse::Clock::system();
             let publisher = ingest.clone().map(|ingest| -> Arc<dyn Publish> { Arc::new(Sockets(ingest)) });
-            let dependencies = Dependencies { journal, names, catalogues, verifier, clock, publisher };
+            let dependencies = Dependencies { journal, names, catalogues, doorkeeper, clock, publisher };
             Edge::new(edge_config(config), dependencies)
         });
         let machine = (role == Role::Up && config.machine).then(|| MachineSource::new(log, catalogues)).flatten();
@@ -160,9 +162,9 @@ impl Roles {
         self.edge.as_ref().map(Edge::routes).into_iter().fold(events, Router::merge)
     }
 
-    fn parts(&self, bring_up: &BringUp) -> Vec<Ask> {
-        let bring_up = bring_up.clone();
-        let mut parts: Vec<Ask> = vec![Box::new(move || bring_up.readiness())];
+    fn parts(&self, bring_up: &BringUp, identity: &Identity) -> Vec<Ask> {
+        let (bring_up, identity) = (bring_up.clone(), identity.clone());
+        let mut parts: Vec<Ask> = vec![Box::new(move || bring_up.readiness()), Box::new(move || identity.readiness())];
         if let Some(ingest) = self.ingest.clone() {
             parts.push(Box::new(move || ingest.readiness()));
         }

@@ -4,8 +4,10 @@
 //! same name everywhere: `listen` in the file, `--listen`, `TIDEGATE_LISTEN`; inside a section `[ingest] ack_wait_ms` is
 //! `TIDEGATE_INGEST__ACK_WAIT_MS`.
 
+mod auth;
 mod layers;
 mod list;
+mod registry;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,7 +17,9 @@ use std::time::Duration;
 use schemas::limits;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use auth::{AuthConfig, IssuerConfig};
 pub(crate) use layers::{Layers, load};
+pub(crate) use registry::RegistryClientConfig;
 
 /// The commented file that says the defaults.
 pub(crate) const COMMENTED: &str = include_str!("../tidegate.toml");
@@ -70,6 +74,10 @@ pub(crate) struct Config {
     pub(crate) otlp_endpoint: Option<String>,
     /// Further properties of librdkafka, `_` for its dots: `security_protocol = "SASL_PLAINTEXT"`.
     pub(crate) kafka_client: BTreeMap<String, String>,
+    /// How the schema registry is reached.
+    pub(crate) registry_client: RegistryClientConfig,
+    /// Whose tokens are taken.
+    pub(crate) auth: AuthConfig,
     /// How long topics are kept.
     pub(crate) topics: TopicsConfig,
     /// The listener's limits.
@@ -156,6 +164,8 @@ impl Default for Config {
             log_format: LogFormat::Text,
             otlp_endpoint: None,
             kafka_client: BTreeMap::new(),
+            registry_client: RegistryClientConfig::default(),
+            auth: AuthConfig::default(),
             topics: TopicsConfig::default(),
             http: HttpConfig::default(),
             ingest: ingest::Config::default(),
@@ -216,6 +226,9 @@ impl Config {
     pub(crate) fn check(&self) -> Vec<String> {
         let mut lines = self.check_numbers();
         lines.extend(self.check_texts());
+        let registry = self.registry_client.check(self.registry.as_deref());
+        lines.extend(registry.into_iter().map(|line| format!("registry_client.{line}")));
+        lines.extend(self.auth.check().into_iter().map(|line| format!("auth.{line}")));
         lines.extend(self.edge.errors());
         lines.extend(self.ingest.check().into_iter().map(|line| format!("ingest.{line}")));
         lines.extend(self.router.check().into_iter().map(|line| format!("router.{line}")));

@@ -1,16 +1,18 @@
 //! The log and the schemas of a deployment: the embedded bodies in the data directory, or Kafka and its registry.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use journal::embedded::{EmbeddedConfig, EmbeddedJournal};
 use journal::error::OpenError;
 use journal::kafka::{KafkaConfig, KafkaJournal};
+use journal::registry::access::{Authorization, RegistryAccess};
 use journal::registry::confluent::ConfluentRegistry;
 use journal::topics::{TopicPlan, TopicSettings};
 use journal::{Journal, Registry, TopicNames};
 use policy::Catalogues;
 
-use crate::config::Config;
+use crate::config::{Config, RegistryClientConfig};
 use crate::failure::Failure;
 use crate::flags::ServeFlags;
 
@@ -67,12 +69,28 @@ pub(crate) fn open(config: &Config) -> Result<Log, Failure> {
         let properties = config.kafka_client.iter().map(|(name, value)| (name.replace('_', "."), value.clone()));
         let kafka = KafkaConfig { properties: properties.collect(), ..KafkaConfig::new(hosts, CLIENT_ID) };
         let journal = KafkaJournal::open(kafka).map_err(|error| misconfigured("kafka, kafka_client", &error))?;
-        let registry = ConfluentRegistry::open(url).map_err(|error| misconfigured("registry", &error))?;
+        let registry = ConfluentRegistry::open_with(url, &access(&config.registry_client)?);
+        let registry = registry.map_err(|error| misconfigured("registry", &error))?;
         return Ok(Log { journal: Arc::new(journal), registry: Arc::new(registry), names });
     }
     let journal = EmbeddedJournal::open(EmbeddedConfig::new(config.data.join(DIRECTORY))).map_err(locked)?;
     let registry = journal.registry();
     Ok(Log { journal, registry, names })
+}
+
+/// What the registry asks for, read from its files.
+fn access(config: &RegistryClientConfig) -> Result<RegistryAccess, Failure> {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| misconfigured(&format!("registry_client: {}", path.display()), &error))
+    };
+    let identity = match config.cert_file.as_ref().zip(config.key_file.as_ref()) {
+        Some((cert, key)) => Some([read(cert)?, b"\n".to_vec(), read(key)?].concat()),
+        None => None,
+    };
+    let basic = config.username.clone().zip(config.password.clone());
+    let basic = basic.map(|(username, password)| Authorization::Basic { username, password });
+    let authorization = basic.or_else(|| config.token.clone().map(Authorization::Bearer));
+    Ok(RegistryAccess { authorities: config.ca_file.as_ref().map(read).transpose()?, identity, authorization })
 }
 
 /// The topics of a deployment.

@@ -8,6 +8,8 @@ mod failure;
 mod config;
 mod flags;
 mod key;
+mod jwks;
+mod identity;
 mod credentials;
 mod telemetry;
 mod log;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use edge_sse::{Clock, Dependencies, Edge};
-use policy::{Catalogues, Verifier};
+use policy::{Catalogues, Doorkeeper};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -26,13 +26,13 @@ const READY_LOOK: Duration = Duration::from_millis(20);
 pub(crate) async fn beside<F: Future<Output = Result<(), Failure>>>(
     log: Log,
     catalogues: Arc<Catalogues>,
-    verifier: Verifier,
+    doorkeeper: Doorkeeper,
     reader: impl FnOnce(String) -> F,
 ) -> Result<(), Failure> {
     let config = Config::default();
     let Log { journal, names, .. } = log;
     let stall = config.edge.stall;
-    let dependencies = Dependencies { journal, names, catalogues, verifier, clock: Clock::system(), publisher: None };
+    let dependencies = Dependencies { journal, names, catalogues, doorkeeper, clock: Clock::system(), publisher: None };
     let edge = Edge::new(config.edge, dependencies);
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (socket, address) = listen::bind(anywhere).map_err(Failure::of)?;

@@ -21,7 +21,7 @@ use edge_sse::{Clock, Config, Dependencies, Edge};
 use http::Request;
 use journal::embedded::{EmbeddedConfig, EmbeddedJournal};
 use journal::{Appender, AppenderSettings, Journal, NewRecord, TopicNames, TopicSpec};
-use policy::{CatalogueSource, Catalogues, Claims, Signer, Verifier};
+use policy::{CatalogueSource, Catalogues, Claims, Doorkeeper, Signer};
 use schemas::control::{CONTROL_HEADER, Control};
 use schemas::delivery::Delivery;
 use schemas::framing::frame;
@@ -176,7 +176,7 @@ pub fn edge(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock, config: 
         journal,
         names,
         catalogues: Arc::new(Catalogues::load(&[CatalogueSource::Directory(catalogue)]).unwrap()),
-        verifier: Verifier::from_key(KEY).unwrap(),
+        doorkeeper: Doorkeeper::of_key(KEY).unwrap(),
         clock,
         publisher: None,
     };

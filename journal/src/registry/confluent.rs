@@ -22,6 +22,7 @@ use schemas::framing::SchemaRef;
 use uuid::Uuid;
 
 use super::Registry;
+use super::access::RegistryAccess;
 use crate::error::{LookupError, RegisterError};
 
 /// How long one request may take; a registry that is slower is unavailable.
@@ -58,20 +59,28 @@ impl ConfluentRegistry {
     /// # Errors
     /// One is no `http` or `https` URL, or no HTTP client can be had.
     pub fn open(urls: &str) -> Result<Self, LookupError> {
+        Self::open_with(urls, &RegistryAccess::default())
+    }
+
+    /// The same, where the registry asks for more.
+    ///
+    /// # Errors
+    /// As [`ConfluentRegistry::open`]; or what it asks for cannot be used.
+    pub fn open_with(urls: &str, access: &RegistryAccess) -> Result<Self, LookupError> {
         let refused = |detail: String| LookupError::Unavailable { detail };
         let urls: Vec<String> = urls.split(',').map(|url| url.trim().trim_end_matches('/').to_owned()).collect();
         if urls.iter().any(|url| !is_http(url)) {
             return Err(refused("a registry is named by http:// or https://".to_owned()));
         }
-        let client = || reqwest::Client::builder().connect_timeout(CONNECT_WAIT).timeout(REQUEST_WAIT);
+        let client = || access.on(reqwest::Client::builder().connect_timeout(CONNECT_WAIT).timeout(REQUEST_WAIT));
         let mut settings = SrSettings::new_builder(urls.first().cloned().unwrap_or_default());
         for url in urls.iter().skip(1) {
             settings.add_url(url.clone());
         }
-        let settings = settings.set_timeout(REQUEST_WAIT).build_with(client()).map_err(|e| refused(e.to_string()))?;
+        let settings = settings.set_timeout(REQUEST_WAIT).build_with(client()?).map_err(|e| refused(e.to_string()))?;
         Ok(Self {
             urls,
-            http: client().build().map_err(|error| refused(error.to_string()))?,
+            http: client()?.build().map_err(|error| refused(error.to_string()))?,
             settings,
             known: Cache::new(SCHEMAS_MAX),
             missing: Cache::builder().max_capacity(MISSING_MAX).time_to_live(MISSING_FOR).build(),

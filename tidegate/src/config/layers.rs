@@ -38,10 +38,10 @@ pub(crate) fn load(layers: &Layers) -> (Config, Vec<String>) {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     for layer in parse(layers, &mut errors) {
         for (key, value) in leaves(&layer.values) {
-            let alone = Figment::from(Serialized::defaults(Config::default())).merge(said(&key, &value));
-            match alone.extract_lossy::<Config>() {
-                Ok(_) => figment = figment.merge(said(&key, &value)),
-                Err(error) => errors.push(describe(&layer, &key, error)),
+            let value = tables(&layer, &key, value, &mut errors);
+            match mistake(&key, &value) {
+                None => figment = figment.merge(said(&key, &value)),
+                Some(error) => errors.push(describe(&layer, &key, error)),
             }
         }
     }
@@ -59,6 +59,30 @@ pub(crate) fn load(layers: &Layers) -> (Config, Vec<String>) {
 
 fn said<'a>(key: &str, value: &'a Value) -> Serialized<&'a Value> {
     Serialized::default(key, value)
+}
+
+/// Why the config does not take this value; none where it does.
+fn mistake(key: &str, value: &Value) -> Option<figment::Error> {
+    let figment = Figment::from(Serialized::defaults(Config::default())).merge(said(key, value));
+    figment.extract_lossy::<Config>().err()
+}
+
+/// A list of tables, without what is wrong in them; any other value as it is.
+fn tables(layer: &Layer, key: &str, value: Value, errors: &mut Vec<String>) -> Value {
+    let Value::Array(tag, items) = value else { return value };
+    let items = items.into_iter().enumerate().map(|(at, item)| {
+        let Some(mut table) = item.as_dict().cloned() else { return item };
+        table.retain(|name, inner| {
+            let one = Value::from(Dict::from([(name.clone(), inner.clone())]));
+            let mistake = mistake(key, &Value::Array(tag, vec![one]));
+            let line = mistake.map(|error| describe(layer, &format!("{key}[{at}].{name}"), error));
+            let sound = line.is_none();
+            errors.extend(line);
+            sound
+        });
+        Value::from(table)
+    });
+    Value::Array(tag, items.collect())
 }
 
 fn parse(layers: &Layers, errors: &mut Vec<String>) -> Vec<Layer> {

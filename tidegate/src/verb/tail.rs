@@ -1,6 +1,6 @@
 //! `tidegate tail`: a stream as a client reads it, gone on from its last id over restarts of whatever serves it.
 
-use policy::{Catalogues, Verifier};
+use policy::{Catalogues, Doorkeeper};
 use reqwest::Url;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -62,9 +62,9 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let names = if args.catalogue.is_empty() { Catalogues::shipped() } else { args.catalogue.clone() };
     let catalogues = catalogue::load(&names).map_err(|errors| Failure::Usage(errors.lines))?;
     let secret: [u8; SECRET_BYTES] = rand::random();
-    let verifier = Verifier::from_key(&secret).map_err(Failure::of)?;
+    let doorkeeper = Doorkeeper::of_key(&secret).map_err(Failure::of)?;
     let token = args.credentials.signed(&secret, &[])?;
-    own_edge::beside(args.log.open()?, catalogues.into(), verifier, |to| {
+    own_edge::beside(args.log.open()?, catalogues.into(), doorkeeper, |to| {
         let args = &args;
         async move { read(args, &to, Some(token)).await }
     })

@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// Whose channels
     #[arg(long, value_name = "T")]
     tenant: Option<String>,
+    /// Who issues it, as `iss`; none needed for a deployment's own key
+    #[arg(long, value_name = "I")]
+    issuer: Option<String>,
     /// A role of a catalogue; repeat it
     #[arg(long, value_name = "R")]
     role: Vec<String>,
@@ -49,7 +52,8 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let key = key::read_or_make(args.key.as_deref(), &args.data)?;
     let now = Timestamp::now();
-    let token = Signer::from_key(&key).and_then(|signer| signer.sign(&args.claims(now)?, now)).map_err(Failure::of)?;
+    let signer = Signer::from_key(&key).map_err(Failure::of)?;
+    let token = args.claims(now).and_then(|claims| signer.sign(&claims, now)).map_err(Failure::of)?;
     say(&token)
 }
 
@@ -60,6 +64,7 @@ impl Args {
         let labels: Result<_, _> = self.label.iter().map(|label| Label::parse(label)).collect();
         let patterns = |given: &[String]| (!given.is_empty()).then(|| given.to_vec());
         Ok(Claims {
+            issuer: self.issuer.clone(),
             sub: Some(self.sub.clone()),
             tenant: tenant.unwrap_or_else(Tenant::default_tenant),
             roles: self.role.iter().cloned().collect(),

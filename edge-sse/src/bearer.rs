@@ -1,0 +1,77 @@
+//! Whose request it is: a door's request as the doorkeeper sees it, with what its query presents.
+//!
+//! In: a request's head. Out: claims, or why not, counted. No part of what is presented is kept or logged.
+
+use http::{HeaderMap, Uri};
+use policy::{Act, Claims, IdentityError, InQuery, Presented};
+
+use crate::ask::pairs;
+use crate::edge::Shared;
+use crate::metrics;
+
+/// A short-lived ticket, at every reading door.
+pub const TICKET: &str = "ticket";
+/// A token, where it is configured (RFC 6750 section 2.3).
+pub const ACCESS_TOKEN: &str = "access_token";
+/// A ticket, at the door for WebSockets; a token, where it is configured.
+pub const TOKEN: &str = "token";
+
+/// The claims of a reader, whose query may present something; the anonymous ones where nothing is presented.
+///
+/// # Errors
+/// It is not taken.
+pub async fn of_reader(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Claims, IdentityError> {
+    of(shared, uri, headers, Act::Read).await
+}
+
+/// The claims of whoever opens a WebSocket.
+///
+/// # Errors
+/// As [`of_reader`].
+pub async fn of_socket(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Claims, IdentityError> {
+    of(shared, uri, headers, Act::Converse).await
+}
+
+/// The claims of whoever changes something: a ticket is for reading only, and a query is not looked at.
+///
+/// # Errors
+/// As [`of_reader`].
+pub async fn of_sender(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Claims, IdentityError> {
+    of(shared, uri, headers, Act::Change).await
+}
+
+/// The claims of a token that stands elsewhere.
+///
+/// # Errors
+/// It is not taken.
+pub async fn of_token(shared: &Shared, token: &str) -> Result<Claims, IdentityError> {
+    counted(shared.doorkeeper.claims_of_token(token, shared.clock.now()).await)
+}
+
+async fn of(shared: &Shared, uri: &Uri, headers: &HeaderMap, act: Act) -> Result<Claims, IdentityError> {
+    // What cannot be read presents nothing; the door refuses it by itself.
+    let pairs = pairs(uri).unwrap_or_default();
+    let presented = Presented::new(headers, uri, act).with_query(in_query(&pairs, act));
+    counted(shared.doorkeeper.identify(presented, shared.clock.now()).await)
+}
+
+fn counted(claims: Result<Claims, IdentityError>) -> Result<Claims, IdentityError> {
+    claims.inspect_err(|error| {
+        metrics::identity_refused(*error);
+        tracing::debug!(cause = %error, "a request is nobody's");
+    })
+}
+
+fn in_query(pairs: &[(String, String)], act: Act) -> InQuery<'_> {
+    let mut found = pairs.iter().filter_map(|(name, value)| match (name.as_str(), act) {
+        (TICKET, Act::Read | Act::Converse) => Some(InQuery::Ticket(value)),
+        (ACCESS_TOKEN, Act::Read | Act::Converse) => Some(InQuery::Token(value)),
+        (TOKEN, Act::Converse) => Some(InQuery::Either(value)),
+        _ => None,
+    });
+    match (found.next(), found.next()) {
+        (None, _) => InQuery::Nothing,
+        (Some(one), None) => one,
+        (Some(_), Some(_)) => InQuery::Several,
+    }
+}

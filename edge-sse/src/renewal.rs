@@ -1,0 +1,73 @@
+//! The door for fresh tokens: `POST /v1/connections/{id}/token`, so that a stream outlives the token that it was opened with.
+//!
+//! In: a token, in the header, in a cookie or in the body, and the id that the stream's first block said. Out: until when the stream lives now,
+//! or a problem. A connection that is not there, or is of another tenant, is told apart by nobody.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::header;
+use http::request::Parts;
+use policy::Claims;
+use schemas::problem::Slug;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::edge::Shared;
+use crate::refusal::{Refusal, problem};
+use crate::rights::Renewed;
+use crate::tickets::json_body;
+use crate::{bearer, cors};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fresh {
+    token: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Lives {
+    expires_at: Option<String>,
+}
+
+/// `POST /v1/connections/{id}/token`.
+pub fn routes(shared: Arc<Shared>) -> Router {
+    let cors = cors::with_bodies(&shared.config.origins);
+    Router::new().route("/v1/connections/{id}/token", post(renew)).layer(cors).with_state(shared)
+}
+
+async fn renew(State(shared): State<Arc<Shared>>, Path(id): Path<String>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    match renewed(&shared, &id, &head, body).await {
+        Ok(lives) => ([(header::CACHE_CONTROL, "no-store")], Json(lives)).into_response(),
+        Err(refusal) => problem(&refusal),
+    }
+}
+
+async fn renewed(shared: &Shared, id: &str, head: &Parts, body: Body) -> Result<Lives, Refusal> {
+    let claims = fresh(shared, head, body).await?;
+    if claims.is_anonymous() {
+        return Err(Refusal::new(Slug::Unauthorized, "send the fresh token: Authorization: Bearer, or {\"token\": …}"));
+    }
+    let unknown = || Refusal::new(Slug::NotFound, "no connection of this bearer has this id on this edge");
+    let id = Uuid::parse_str(id).map_err(|_| unknown())?;
+    let expires_at = claims.exp.map(|at| at.to_string());
+    match shared.renew(id, claims) {
+        Renewed::Done => Ok(Lives { expires_at }),
+        Renewed::Unknown => Err(unknown()),
+        Renewed::Foreign => Err(Refusal::new(Slug::Forbidden, "the connection is another user's")),
+    }
+}
+
+/// A token in the body is meant; what a browser sends along beside it is not.
+async fn fresh(shared: &Shared, head: &Parts, body: Body) -> Result<Claims, Refusal> {
+    match json_body::<Fresh>(body).await? {
+        Some(Fresh { token }) => Ok(bearer::of_token(shared, &token).await?),
+        None => Ok(bearer::of_sender(shared, &head.uri, &head.headers).await?),
+    }
+}
