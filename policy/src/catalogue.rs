@@ -17,6 +17,7 @@ use crate::check::{self, Compiled};
 use crate::claims::Claims;
 use crate::event_rule::{TypePolicy, Wishes};
 use crate::files::{self, BUNDLE_BYTES, CatalogueSource, CatalogueVersion, Folder};
+use crate::generator::Generator;
 use crate::reader::Reader;
 use crate::report::{CatalogueErrors, Place, Report};
 
@@ -262,6 +263,12 @@ impl Catalogues {
     pub fn labels_of(&self, claims: &Claims) -> BTreeSet<Label> {
         let roles = claims.roles.iter().filter_map(|role| self.compiled.roles.get(role));
         roles.flatten().chain(&claims.labels).cloned().collect()
+    }
+
+    /// The events that these catalogues make up.
+    #[must_use]
+    pub fn generators(&self) -> &[Generator] {
+        &self.compiled.generators
     }
 
     /// Runs the examples: how many there are, and what differs, `file:line: …` each. None means that all hold.

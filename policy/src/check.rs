@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use schemas::avro::MaskKey;
 use schemas::id::EventType;
 use schemas::limits;
+use schemas::time::Timestamp;
 
 use event_rules::EventRules;
 
@@ -17,7 +18,8 @@ use crate::channel_rule::{ChannelPolicy, ChannelRule};
 use crate::declaration::{Declaration, DeclaredChannel, DeclaredRequires, DeclaredType, start_of};
 use crate::event_rule::TypePolicy;
 use crate::example::Example;
-use crate::files::{CATALOGUE_FILE, Folder, MAP_FILE};
+use crate::files::{CATALOGUE_FILE, Folder, GENERATOR_FILE, MAP_FILE};
+use crate::generator::{Generator, Made};
 use crate::map::EventMap;
 use crate::payload_schema::PayloadSchema;
 use crate::report::{Located, Report};
@@ -39,6 +41,7 @@ pub(crate) struct Compiled {
     pub(crate) types: BTreeMap<EventType, TypePolicy>,
     pub(crate) roles: BTreeMap<String, LabelSet>,
     pub(crate) examples: Vec<Example>,
+    pub(crate) generators: Vec<Generator>,
 }
 
 /// Checks and compiles.
@@ -57,6 +60,11 @@ pub(crate) fn compile(folders: Vec<Folder>, report: &mut Report) -> Compiled {
             }
         }
     }
+    let mut generators = Vec::new();
+    for (folder, _) in &declared {
+        let text = folder.text(GENERATOR_FILE);
+        generators.extend(text.and_then(|text| Generator::read(&folder.file(GENERATOR_FILE), text, report)));
+    }
     let mut records = BTreeMap::new();
     for (folder, declaration) in &declared {
         for event_type in &declaration.types {
@@ -65,6 +73,7 @@ pub(crate) fn compile(folders: Vec<Folder>, report: &mut Report) -> Compiled {
     }
     let declarations: Vec<&Declaration> = declared.iter().map(|(_, declaration)| declaration).collect();
     compiled.check_labels(&declarations, report);
+    compiled.add_generators(generators, report);
     for (folder, declaration) in declared {
         compiled.add_examples(declaration.examples, report);
         compiled.add_folder(folder, declaration.name, report);
@@ -103,6 +112,32 @@ impl Compiled {
             }
             self.examples.push(example);
         }
+    }
+
+    /// Each event is made once, so that what would not fit its type is found here and not at run time.
+    fn add_generators(&mut self, generators: Vec<Generator>, report: &mut Report) {
+        for generator in generators {
+            for made in generator.events() {
+                if let Err(problem) = self.try_out(&generator, made) {
+                    report.add(made.place(), problem);
+                }
+            }
+            self.generators.push(generator);
+        }
+    }
+
+    fn try_out(&self, generator: &Generator, made: &Made) -> Result<(), String> {
+        let name = &made.event_type;
+        let policy = self.types.get(name).ok_or_else(|| format!("no catalogue declares the type {name}"))?;
+        let event = generator.make(made, 0, Timestamp::default())?;
+        if event.channel.kind() != policy.channel_kind() {
+            return Err(format!("{name} is for channels {}:…, not {}", policy.channel_kind(), event.channel));
+        }
+        let fits = policy.schema().from_json(&event.data).map(drop);
+        fits.map_err(|wrong| {
+            let words = wrong.iter().map(|mismatch| format!("{}: {}", mismatch.pointer, mismatch.detail));
+            format!("the data does not fit the schema: {}", words.collect::<Vec<_>>().join("; "))
+        })
     }
 
     fn add_type(

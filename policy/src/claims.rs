@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use schemas::channel::{Channel, ChannelPattern};
 use schemas::id::{Label, Tenant};
 use schemas::time::Timestamp;
+use serde::Deserialize;
 
 /// The pattern that covers every channel.
 const EVERY_CHANNEL: &str = "*";
@@ -71,6 +72,50 @@ impl Claims {
     #[must_use]
     pub fn is_same_bearer(&self, other: &Self) -> bool {
         (&self.issuer, &self.tenant, &self.sub) == (&other.issuer, &other.tenant, &other.sub)
+    }
+}
+
+/// Claims as JSON says them; `exp` and its like are of no matter here.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Written {
+    sub: Option<String>,
+    tenant: Tenant,
+    roles: BTreeSet<String>,
+    labels: BTreeSet<Label>,
+    regions: BTreeSet<String>,
+    channels: WrittenGrants,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WrittenGrants {
+    subscribe: Option<Vec<String>>,
+    publish: Option<Vec<String>>,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self {
+            sub: None,
+            tenant: Tenant::default_tenant(),
+            roles: BTreeSet::new(),
+            labels: BTreeSet::new(),
+            regions: BTreeSet::new(),
+            channels: WrittenGrants::default(),
+        }
+    }
+}
+
+impl Claims {
+    /// Somebody, from JSON such as `{"sub": "ada", "roles": ["member"]}`: for explanations, where nobody has to be believed.
+    ///
+    /// # Errors
+    /// It is no such object.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        let Written { sub, tenant, roles, labels, regions, channels } = serde_json::from_str(text)?;
+        let channels = ChannelGrants { subscribe: channels.subscribe, publish: channels.publish };
+        Ok(Self { sub, tenant, roles, labels, regions, channels, ..Self::anonymous() })
     }
 }
 

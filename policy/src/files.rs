@@ -22,6 +22,8 @@ pub const BUNDLE_BYTES: usize = 768 * 1024;
 pub(crate) const CATALOGUE_FILE: &str = "catalogue.yaml";
 /// How lines of a file become its events.
 pub(crate) const MAP_FILE: &str = "map.yaml";
+/// The events that it makes up.
+pub(crate) const GENERATOR_FILE: &str = "generator.yaml";
 const SCHEMA_SUFFIX: &str = ".avsc";
 
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../schemas/catalogues");
@@ -31,7 +33,7 @@ static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../schemas/catalogue
 pub enum CatalogueSource {
     /// One that ships in the binary.
     Shipped(String),
-    /// A directory with `catalogue.yaml`, its schemas `*.avsc`, and perhaps `map.yaml`; other files are not read.
+    /// A directory with `catalogue.yaml`, its schemas `*.avsc`, and perhaps `map.yaml` and `generator.yaml`; other files are not read.
     Directory(PathBuf),
 }
 
@@ -138,7 +140,8 @@ pub(crate) fn version_of(folders: &BTreeMap<String, Folder>) -> CatalogueVersion
 }
 
 fn is_read(name: &str) -> bool {
-    !name.starts_with('.') && (name == CATALOGUE_FILE || name == MAP_FILE || name.ends_with(SCHEMA_SUFFIX))
+    !name.starts_with('.')
+        && (name == CATALOGUE_FILE || name == MAP_FILE || name == GENERATOR_FILE || name.ends_with(SCHEMA_SUFFIX))
 }
 
 fn names_in(path: &Path) -> Result<Vec<String>, String> {

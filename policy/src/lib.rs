@@ -27,6 +27,7 @@ mod functions;
 mod reads;
 pub mod rule;
 mod value;
+pub mod generator;
 mod check;
 
 pub mod catalogue;
@@ -50,6 +51,7 @@ pub use event_rule::{Came, RouteError, Routing, TypePolicy};
 pub use explain::{Explanation, Outcome, Question, Seen, Step};
 pub use files::{CatalogueSource, CatalogueVersion};
 pub use filter::{Filter, FilterError};
+pub use generator::{Generator, Made, MadeEvent};
 pub use issuer::{Issuer, KeySource, Verifier};
 pub use key::{Algorithm, KeyError, KeySet};
 pub use map::{EventMap, MappedEvent};

@@ -36,6 +36,16 @@ pub(crate) fn int<'v>(number: i64) -> CelValue<'v> {
     Box::new(CelInt::from(number))
 }
 
+/// A list of numbers.
+pub(crate) fn ints<'v>(numbers: impl IntoIterator<Item = i64>) -> CelValue<'v> {
+    list(numbers.into_iter().map(int))
+}
+
+/// All of a JSON value.
+pub(crate) fn json(value: &Json) -> CelValue<'_> {
+    of_json(value)
+}
+
 /// A moment in milliseconds since 1970; null where CEL has no such moment.
 pub(crate) fn moment<'v>(millis: i64) -> CelValue<'v> {
     timestamp(DateTime::<Utc>::from_timestamp_millis(millis))

@@ -193,7 +193,7 @@ fn kinds_types_and_names_are_unique_over_all_catalogues() {
     bench/catalogue.yaml:2: the catalogue bench is loaded twice
     bench/catalogue.yaml:5: the kind bench is declared twice
     bench/catalogue.yaml:10: the type bench.tick is declared twice
-    nothing:1: no catalogue of this name ships; there are bench, machine, wikipedia
+    nothing:1: no catalogue of this name ships; there are athlete, bench, home, machine, teamwork, wellbeing, wikipedia
     "#);
 }
 

@@ -15,13 +15,33 @@ fn shipped(names: &[&str]) -> Catalogues {
 #[test]
 fn every_example_of_every_shipped_catalogue_holds() {
     let names = Catalogues::shipped();
-    assert_eq!(names, ["bench", "machine", "wikipedia"]);
+    assert_eq!(names, ["athlete", "bench", "home", "machine", "teamwork", "wellbeing", "wikipedia"]);
     for name in &names {
         let (examples, failures) = shipped(&[name]).run_examples();
         assert!(examples > 0, "{name} has no examples");
         assert_eq!(failures, Vec::<String>::new());
     }
     assert_eq!(shipped(&["wikipedia", "machine", "bench"]).domains(), ["bench", "machine", "wiki"]);
+}
+
+#[test]
+fn all_that_ship_are_one_policy_and_every_event_that_is_made_up_fits_its_type() {
+    let names = Catalogues::shipped();
+    let all = shipped(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    let mut made = 0;
+    for generator in all.generators() {
+        for event in generator.events() {
+            for count in 0..50 {
+                let one = generator.make(event, count, schemas::time::Timestamp::default()).unwrap();
+                assert_eq!(one, generator.make(event, count, schemas::time::Timestamp::default()).unwrap());
+                let policy = all.event_type(&event.event_type).unwrap();
+                assert_eq!(one.channel.kind(), policy.channel_kind());
+                assert_eq!(policy.schema().from_json(&one.data).err(), None, "{} {count}", event.event_type);
+                made += 1;
+            }
+        }
+    }
+    assert!(made > 0);
 }
 
 #[test]
@@ -70,7 +90,10 @@ fn a_catalogue_without_a_map_says_so() {
     assert!(EventMap::shipped("wikipedia").is_ok());
     assert_eq!(EventMap::shipped("bench").err().unwrap().to_string(), "bench/map.yaml:1: there is no such file");
     let nothing = EventMap::shipped("nothing").err().unwrap().to_string();
-    assert_eq!(nothing, "nothing:1: no catalogue of this name ships; there are bench, machine, wikipedia");
+    assert_eq!(
+        nothing,
+        "nothing:1: no catalogue of this name ships; there are athlete, bench, home, machine, teamwork, wellbeing, wikipedia"
+    );
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::config::{Config, Role};
 use crate::doors::{self, Ask};
 use crate::failure::Failure;
 use crate::flags::ServeFlags;
+use crate::generated::GeneratedSource;
 use crate::identity::Identity;
 use crate::listen::Listener;
 use crate::listen::tls::{Files, Tls};
@@ -48,6 +49,7 @@ struct Roles {
     router: Option<Arc<router::Router>>,
     edge: Option<Edge>,
     machine: Option<MachineSource>,
+    generated: Option<GeneratedSource>,
 }
 
 /// Events of WebSockets, on their way to the ingest of this process.
@@ -150,7 +152,9 @@ impl Roles {
             Edge::new(edge_config(config), dependencies)
         });
         let machine = (role == Role::Up && config.machine).then(|| MachineSource::new(log, catalogues)).flatten();
-        Self { ingest, router, edge, machine }
+        let generates = role == Role::Up && config.generate && config.kafka.is_none();
+        let generated = generates.then(|| GeneratedSource::new(log, catalogues)).flatten();
+        Self { ingest, router, edge, machine, generated }
     }
 
     /// Publishing and history share their paths: each process serves what it has, and says so where it has not.
@@ -207,8 +211,14 @@ impl Roles {
                 None => Ok(()),
             }
         };
-        let (ingest, router, edge, machine) = tokio::join!(ingest, router, edge, machine);
-        ingest.and(router).and(edge).and(machine)
+        let generated = async {
+            match self.generated {
+                Some(generated) => ended("generator", generated.run(stop.clone()).await, &stop),
+                None => Ok(()),
+            }
+        };
+        let (ingest, router, edge, machine, generated) = tokio::join!(ingest, router, edge, machine, generated);
+        ingest.and(router).and(edge).and(machine).and(generated)
     }
 }
 

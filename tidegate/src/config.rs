@@ -66,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) tls_key: Option<PathBuf>,
     /// Whether `up` publishes this machine's own figures, where the catalogue machine is loaded.
     pub(crate) machine: bool,
+    /// Whether `up` on the embedded log publishes the events that a catalogue's `generator.yaml` makes up.
+    pub(crate) generate: bool,
     /// What is logged: an `EnvFilter`.
     pub(crate) log: String,
     /// How it is logged.
@@ -160,6 +162,7 @@ impl Default for Config {
             tls_cert: None,
             tls_key: None,
             machine: true,
+            generate: true,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             otlp_endpoint: None,

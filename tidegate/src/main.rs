@@ -21,6 +21,7 @@ mod doors;
 mod access;
 mod cors;
 mod machine;
+mod generated;
 mod dead_letters;
 mod lines;
 mod pace;

@@ -10,6 +10,7 @@ mod tail;
 mod id;
 mod token;
 pub(crate) mod catalogue;
+mod explain;
 mod dlq;
 mod topics;
 mod config;
@@ -45,6 +46,8 @@ pub(crate) enum Verb {
     /// Check catalogues, and run their examples
     #[command(subcommand)]
     Catalogue(catalogue::Catalogue),
+    /// Explain what becomes of an event, and what a reader sees of it
+    Explain(explain::Args),
     /// Look at dead letters, and publish them again
     #[command(subcommand)]
     Dlq(dlq::Dlq),
@@ -73,6 +76,7 @@ impl Verb {
             Self::Id(args) => id::run(&args),
             Self::Token(args) => token::run(&args),
             Self::Catalogue(verb) => catalogue::run(&verb),
+            Self::Explain(args) => explain::run(&args),
             Self::Dlq(verb) => dlq::run(verb).await,
             Self::Topics(verb) => topics::run(verb).await,
             Self::Config(verb) => config::run(&verb),
