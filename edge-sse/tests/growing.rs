@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use edge_sse::Config;
+use journal::Journal;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use schemas::lane::Lane;

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use edge_sse::Config;
-use journal::TopicNames;
+use journal::{Journal, TopicNames};
 use schemas::lane::Lane;
 use schemas::limits;
 use schemas::position::{LogHash, Position};

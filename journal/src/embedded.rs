@@ -112,16 +112,6 @@ impl EmbeddedJournal {
             .await
     }
 
-    /// Cuts a partition's beginning, as Kafka's `DeleteRecords` does: it starts at `start` from now on, at most at its
-    /// end.
-    ///
-    /// # Errors
-    /// `Unknown`, or `Unavailable`.
-    pub async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError> {
-        let (log, partition) = (self.log.clone(), self.log.partition(partition)?);
-        self.writes.order(move |_| partition.cut(&log.store, start)).await
-    }
-
     /// Applies retention and compaction now. They are applied every few seconds anyway.
     ///
     /// # Errors
@@ -190,6 +180,11 @@ impl Journal for EmbeddedJournal {
             Lookup::Ready(offset) => Ok(offset),
             Lookup::Cold(read) => self.log.on_disk(move || read.offset_for_time(time)).await,
         }
+    }
+
+    async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError> {
+        let (log, partition) = (self.log.clone(), self.log.partition(partition)?);
+        self.writes.order(move |_| partition.cut(&log.store, start)).await
     }
 
     fn appender(&self, settings: AppenderSettings) -> Result<Arc<dyn Appender>, JournalError> {

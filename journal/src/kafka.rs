@@ -85,6 +85,10 @@ impl Journal for KafkaJournal {
         self.cluster.offset_for_time(partition, time).await
     }
 
+    async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError> {
+        self.cluster.trim(partition, start).await
+    }
+
     fn appender(&self, settings: AppenderSettings) -> Result<Arc<dyn Appender>, JournalError> {
         Ok(Arc::new(appender::KafkaAppender::open(&self.config, &settings)?))
     }

@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use schemas::partition::TopicPartition;
 
 use crate::error::JournalError;
 use crate::{Journal, Registry};
@@ -52,12 +51,6 @@ pub trait Bench: Send + Sync {
     /// # Errors
     /// The log does not answer.
     async fn delete_topic(&self, name: &str) -> Result<(), JournalError>;
-
-    /// Cuts a partition's beginning (Kafka's `DeleteRecords`).
-    ///
-    /// # Errors
-    /// The log does not answer.
-    async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError>;
 
     /// Compacts, or gives the log a moment to do so by itself; a law calls it until it sees the result.
     ///

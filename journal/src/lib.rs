@@ -80,6 +80,13 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// The log does not answer, or has no such partition.
     async fn offset_for_time(&self, partition: &TopicPartition, time: Timestamp) -> Result<u64, JournalError>;
 
+    /// Cuts a partition's beginning (Kafka's `DeleteRecords`): it starts at `start` from now on, at most at its end, and never before where
+    /// it starts already.
+    ///
+    /// # Errors
+    /// The log does not answer, refuses, or has no such partition.
+    async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError>;
+
     /// A new appender: idempotent, in order per partition, with its own bounded queue.
     ///
     /// # Errors

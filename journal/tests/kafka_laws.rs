@@ -12,8 +12,7 @@ use journal::registry::confluent::ConfluentRegistry;
 use journal::{Journal, JournalError, Registry};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use schemas::partition::TopicPartition;
+use rdkafka::ClientConfig;
 use uuid::Uuid;
 
 /// The address of a real service; none, and a word on stderr, where there is none and none is required.
@@ -63,14 +62,6 @@ impl Bench for Kafka {
             tokio::task::yield_now().await;
         }
         Ok(())
-    }
-
-    async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError> {
-        let mut below = TopicPartitionList::new();
-        let number = i32::try_from(partition.partition).unwrap();
-        let start = Offset::Offset(i64::try_from(start).unwrap());
-        below.add_partition_offset(&partition.topic, number, start).map_err(unavailable)?;
-        self.admin.delete_records(&below, &AdminOptions::new()).await.map(drop).map_err(unavailable)
     }
 
     async fn compact(&self) -> Result<(), JournalError> {

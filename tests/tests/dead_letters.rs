@@ -86,6 +86,50 @@ async fn what_policy_forbids_lies_in_the_embedded_dlq_and_comes_once_when_policy
     assert_eq!(ids(&mut all, 4).await, ["1", "3", "2", "4"], "high before low, each in order, none twice");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_mended_replayed_once_and_purged() {
+    let mut deployment = Deployment::embedded();
+    let catalogue = deployment.path("notes");
+    write_notes(&catalogue, "payload.text");
+    deployment.flag("--catalogue", &catalogue.display().to_string());
+    let mut process = deployment.start(Role::Up).await;
+    let token = deployment.token("tests", &[]).await;
+    client::publish(&process.url(""), &token, &note("1", "nowhere")).await;
+    client::publish(&process.url(""), &token, &note("2", "high")).await;
+    assert_eq!(ids(&mut open(&process, "channel=note:a&since=0").await, 1).await, ["2"]);
+    assert!(process.stop().await.success());
+
+    let listed = deployment.verb(&["dlq", "list", "--reason", "forbidden"], b"").await;
+    let address = listed.split('\t').next().expect("an address").to_owned();
+    assert_eq!(deployment.verb(&["dlq", "list", "--reason", "too_large"], b"").await, "");
+    let payload = deployment.verb(&["dlq", "show", &address, "--payload"], b"").await;
+    assert_eq!(serde_json::from_str::<Value>(&payload).expect("JSON"), json!({"text": "nowhere"}));
+    let mended = deployment.path("mended.json");
+    let file = mended.display().to_string();
+    let notes = catalogue.display().to_string();
+    let replay = ["dlq", "replay", &address, "--payload", &file, "--catalogue", &notes];
+    std::fs::write(&mended, json!({"txt": "low"}).to_string()).expect("written");
+    let refused = deployment.try_verb(&replay, b"", WITHIN).await;
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && why.contains("/txt"), "{why}");
+    std::fs::write(&mended, json!({"text": "low"}).to_string()).expect("written");
+    for _ in 0..2 {
+        deployment.verb(&replay, b"").await;
+    }
+    let mut process = deployment.start(Role::Up).await;
+    client::publish(&process.url(""), &token, &note("3", "low")).await;
+    let mut all = open(&process, "channel=note:a&since=0").await;
+    let events = [all.event(WITHIN).await, all.event(WITHIN).await, all.event(WITHIN).await];
+    let said: Vec<_> = events.iter().map(|event| (event["id"].clone(), event["data"]["text"].clone())).collect();
+    assert_eq!(said, [("2", "high"), ("1", "low"), ("3", "low")].map(|(id, text)| (json!(id), json!(text))));
+    assert!(process.stop().await.success());
+
+    deployment.verb(&["dlq", "purge", "--before", "2000-01-01T00:00:00Z"], b"").await;
+    assert_ne!(deployment.verb(&["dlq", "list"], b"").await, "", "it is younger");
+    deployment.verb(&["dlq", "purge", "--before", "9999-01-01T00:00:00Z"], b"").await;
+    assert_eq!(deployment.verb(&["dlq", "list"], b"").await, "");
+}
+
 /// A router whose first uncommitted record needs a schema that never comes: what it attempts is counted in its commit.
 struct Stuck {
     services: Services,

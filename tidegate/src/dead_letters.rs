@@ -1,4 +1,6 @@
-//! The topic `dlq` as a list of dead letters, and how one becomes a record of its source again.
+//! The topic `dlq` as a list of dead letters, how one becomes a record of its source again, and how old ones go.
+
+mod payload;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use journal::{Journal, JournalError, NewRecord, ReadError, ReadLimits, Record, TopicNames};
 use schemas::partition::TopicPartition;
+use schemas::time::Timestamp;
 
 /// What the router adds to a dead letter's own headers.
 const ADDED: [&str; 6] = ["tg_reason", "tg_detail", "tg_topic", "tg_partition", "tg_offset", "tg_attempts"];
@@ -88,11 +91,7 @@ pub(crate) async fn visit(
     names: &TopicNames,
     mut take: impl FnMut(DeadLetter) -> bool,
 ) -> Result<(), ReadError> {
-    let topic = names.dlq();
-    let unknown = || JournalError::Unknown { what: format!("topic {topic}") };
-    let description = journal.topic(&topic).await?.ok_or_else(unknown)?;
-    for number in 0..description.partitions {
-        let partition = TopicPartition::new(topic.as_str(), number);
+    for partition in partitions(journal, names).await? {
         let ends = journal.watermarks(&partition).await?;
         let mut next = ends.low;
         while next < ends.high {
@@ -108,10 +107,27 @@ pub(crate) async fn visit(
     Ok(())
 }
 
+/// Cuts everything off that was appended before a time; how many offsets that were.
+pub(crate) async fn purge(journal: &dyn Journal, names: &TopicNames, before: Timestamp) -> Result<u64, JournalError> {
+    let mut gone = 0;
+    for partition in partitions(journal, names).await? {
+        let low = journal.watermarks(&partition).await?.low;
+        let kept = journal.offset_for_time(&partition, before).await?;
+        journal.trim(&partition, kept).await?;
+        gone += kept.saturating_sub(low);
+    }
+    Ok(gone)
+}
+
+async fn partitions(journal: &dyn Journal, names: &TopicNames) -> Result<Vec<TopicPartition>, JournalError> {
+    let topic = names.dlq();
+    let unknown = || JournalError::Unknown { what: format!("topic {topic}") };
+    let description = journal.topic(&topic).await?.ok_or_else(unknown)?;
+    Ok((0..description.partitions).map(|number| TopicPartition::new(topic.as_str(), number)).collect())
+}
+
 #[cfg(test)]
 mod tests {
-    use schemas::time::Timestamp;
-
     use super::*;
 
     fn record(headers: &[(&str, &str)]) -> Record {

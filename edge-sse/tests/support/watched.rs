@@ -102,6 +102,9 @@ impl Journal for Watched {
         self.answers()?;
         self.log.offset_for_time(partition, time).await
     }
+    async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError> {
+        self.log.trim(partition, start).await
+    }
     fn appender(&self, settings: AppenderSettings) -> Result<Arc<dyn Appender>, JournalError> {
         self.log.appender(settings)
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 use tempfile::TempDir;
 
@@ -54,10 +53,6 @@ impl Bench for Embedded {
 
     async fn delete_topic(&self, name: &str) -> Result<(), JournalError> {
         self.journal.delete_topic(name).await
-    }
-
-    async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError> {
-        self.journal.trim(partition, start).await
     }
 
     async fn compact(&self) -> Result<(), JournalError> {

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
-use rdkafka::Offset;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::Client;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 use tokio::sync::Semaphore;
@@ -144,6 +144,22 @@ impl Cluster {
             }
         })
         .await
+    }
+
+    /// Deletes the records below an offset.
+    pub async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError> {
+        let ends = self.watermarks(partition).await?;
+        let start = start.min(ends.high);
+        if start <= ends.low {
+            return Ok(());
+        }
+        let mut below = TopicPartitionList::new();
+        let offset = Offset::Offset(i64::try_from(start).unwrap_or(i64::MAX));
+        let refused = |error: KafkaError| error_meaning(&error, partition);
+        below.add_partition_offset(&partition.topic, number(partition.partition), offset).map_err(refused)?;
+        let options = AdminOptions::new().request_timeout(Some(ANSWER_WAIT)).operation_timeout(Some(ANSWER_WAIT));
+        let answer = self.admin.delete_records(&below, &options).await.map_err(refused)?;
+        answer.elements().iter().try_for_each(|element| element.error().map_err(refused))
     }
 
     /// Asks a plain question first: while a request for the controller waits, librdkafka connects again without a pause.

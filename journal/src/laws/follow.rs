@@ -80,7 +80,7 @@ pub async fn a_follower_beyond_the_end_is_out_of_range(bench: &dyn Bench) {
 pub async fn a_follower_below_the_start_is_out_of_range(bench: &dyn Bench) {
     let scene = Scene::new(bench, 1).await;
     scene.append_all(0, numbers(0..5)).await;
-    bench.trim(&scene.partition(0), 3).await.unwrap();
+    bench.journal().trim(&scene.partition(0), 3).await.unwrap();
     let mut follower = follower(&scene);
     follower.assign(scene.partition(0), 1);
     assert!(matches!(next(&mut *follower).await, Followed::OutOfRange { start: 3, end: 5, .. }));

@@ -192,7 +192,7 @@ pub async fn a_member_starts_wherever_it_says(bench: &dyn Bench) {
 pub async fn a_start_outside_the_log_is_out_of_range(bench: &dyn Bench) {
     let (scene, _, mut seat) = alone(bench, 1, None).await;
     scene.append_all(0, numbers(0..5)).await;
-    bench.trim(&scene.partition(0), 2).await.unwrap();
+    bench.journal().trim(&scene.partition(0), 2).await.unwrap();
     let own = seat.owned[&scene.partition(0)].clone();
     for outside in [0, 6] {
         seat.out_of_range.clear();

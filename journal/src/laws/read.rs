@@ -10,15 +10,18 @@ use crate::Watermarks;
 use crate::error::{JournalError, ReadError};
 use crate::read::ReadLimits;
 
-/// An empty partition starts and ends at 0; the end counts the records, the start moves by a cut only.
+/// An empty partition starts and ends at 0; the end counts the records, the start moves by a cut only, and neither back nor beyond the end.
 pub async fn watermarks_are_start_and_end(bench: &dyn Bench) {
     let scene = Scene::new(bench, 1).await;
     assert_eq!(scene.watermarks(0).await, Watermarks { low: 0, high: 0 });
     scene.append_all(0, numbers(0..10)).await;
     assert_eq!(scene.watermarks(0).await, Watermarks { low: 0, high: 10 });
-    bench.trim(&scene.partition(0), 4).await.unwrap();
+    bench.journal().trim(&scene.partition(0), 4).await.unwrap();
     assert_eq!(scene.watermarks(0).await, Watermarks { low: 4, high: 10 });
-    bench.trim(&scene.partition(0), 10).await.unwrap();
+    for beyond_or_back in [99, 2] {
+        bench.journal().trim(&scene.partition(0), beyond_or_back).await.unwrap();
+        assert_eq!(scene.watermarks(0).await, Watermarks { low: 10, high: 10 });
+    }
     scene.append_all(0, numbers(10..11)).await;
     assert_eq!(scene.watermarks(0).await, Watermarks { low: 10, high: 11 });
 }
@@ -81,7 +84,7 @@ pub async fn a_read_at_the_end_returns_nothing_when_its_wait_is_over(bench: &dyn
 pub async fn a_read_outside_the_log_is_out_of_range(bench: &dyn Bench) {
     let scene = Scene::new(bench, 1).await;
     scene.append_all(0, numbers(0..5)).await;
-    bench.trim(&scene.partition(0), 2).await.unwrap();
+    bench.journal().trim(&scene.partition(0), 2).await.unwrap();
     for outside in [0, 1, 6, 1_000_000] {
         let answer = scene.read(0, outside, page(10, 1 << 20)).await;
         assert_eq!(answer.unwrap_err(), ReadError::OutOfRange { start: 2, end: 5 });

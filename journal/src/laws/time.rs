@@ -38,7 +38,7 @@ pub async fn the_offset_for_the_future_is_the_end(bench: &dyn Bench) {
 pub async fn the_offset_for_a_time_is_never_below_the_start(bench: &dyn Bench) {
     let scene = Scene::new(bench, 1).await;
     scene.append_all(0, numbers(0..6)).await;
-    bench.trim(&scene.partition(0), 4).await.unwrap();
+    bench.journal().trim(&scene.partition(0), 4).await.unwrap();
     let found = soon("an offset", scene.journal.offset_for_time(&scene.partition(0), Timestamp::from_millis(0))).await;
     assert_eq!(found.unwrap(), 4);
 }

@@ -134,6 +134,11 @@ impl Journal for FaultyJournal {
         self.inner.offset_for_time(partition, time).await
     }
 
+    async fn trim(&self, partition: &TopicPartition, start: u64) -> Result<(), JournalError> {
+        self.weather(200).await?;
+        self.inner.trim(partition, start).await
+    }
+
     fn appender(&self, settings: AppenderSettings) -> Result<Arc<dyn Appender>, JournalError> {
         let inner = self.inner.appender(settings)?;
         let wires = Mutex::default();
