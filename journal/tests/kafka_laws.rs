@@ -10,9 +10,9 @@ use journal::kafka::{KafkaConfig, KafkaJournal};
 use journal::laws::{Bench, RegistryBench};
 use journal::registry::confluent::ConfluentRegistry;
 use journal::{Journal, JournalError, Registry};
+use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::ClientConfig;
 use uuid::Uuid;
 
 /// The address of a real service; none, and a word on stderr, where there is none and none is required.
