@@ -1,7 +1,7 @@
 //! One `GET /v1/stream`: its answer, and its blocks as WHATWG's "event stream interpretation" reads them.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use flate2::write::GzDecoder;
@@ -11,6 +11,8 @@ use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use reqwest::{StatusCode, Version};
 use serde_json::Value;
 
+/// A stream that gives nothing but comments for so long has nothing.
+const COMMENTS_MAX: Duration = Duration::from_secs(120);
 /// How long an answer's head may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 
@@ -155,9 +157,11 @@ impl Stream {
     /// The next block, and nothing else.
     ///
     /// # Panics
-    /// The stream ends or is silent for `within`.
+    /// The stream ends, is silent for `within`, or gives nothing but comments for too long.
     pub async fn block(&mut self, within: Duration) -> Block {
+        let asked = Instant::now();
         loop {
+            assert!(asked.elapsed() < within.max(COMMENTS_MAX), "only comments for {:?}", asked.elapsed());
             match self.next(within).await {
                 Next::Block(block) => return block,
                 Next::Comment => {}

@@ -1,7 +1,7 @@
 //! Records that the router cannot pass: refused by policy, or met again and again by a router that dies. Both lie in the DLQ, are shown, and
 //! come out exactly once when they are replayed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use router::Metadata;
@@ -33,6 +33,15 @@ fn write_notes(directory: &Path, lane: &str) {
     std::fs::write(directory.join("catalogue.yaml"), yaml).expect("written");
 }
 
+/// A deployment with the catalogue `notes`, whose events name their lane; and where that catalogue is.
+fn notes() -> (Deployment, PathBuf) {
+    let mut deployment = Deployment::embedded();
+    let catalogue = deployment.path("notes");
+    write_notes(&catalogue, "payload.text");
+    deployment.flag("--catalogue", &catalogue.display().to_string());
+    (deployment, catalogue)
+}
+
 fn note(id: &str, text: &str) -> Value {
     json!({"specversion": "1.0", "id": id, "source": "/tests", "type": "note.written", "subject": "note:a", "data": {"text": text}})
 }
@@ -53,10 +62,7 @@ async fn ids(stream: &mut Stream, count: usize) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_policy_forbids_lies_in_the_embedded_dlq_and_comes_once_when_policy_is_mended() {
-    let mut deployment = Deployment::embedded();
-    let catalogue = deployment.path("notes");
-    write_notes(&catalogue, "payload.text");
-    deployment.flag("--catalogue", &catalogue.display().to_string());
+    let (deployment, catalogue) = notes();
     let mut process = deployment.start(Role::Up).await;
     let token = deployment.token("tests", &[]).await;
     let mut stream = open(&process, "channel=note:a").await;
@@ -88,10 +94,7 @@ async fn what_policy_forbids_lies_in_the_embedded_dlq_and_comes_once_when_policy
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_is_mended_replayed_once_and_purged() {
-    let mut deployment = Deployment::embedded();
-    let catalogue = deployment.path("notes");
-    write_notes(&catalogue, "payload.text");
-    deployment.flag("--catalogue", &catalogue.display().to_string());
+    let (deployment, catalogue) = notes();
     let mut process = deployment.start(Role::Up).await;
     let token = deployment.token("tests", &[]).await;
     client::publish(&process.url(""), &token, &note("1", "nowhere")).await;

@@ -40,18 +40,19 @@ pub(super) fn assign(wishes: &Wishes, kept: &BTreeMap<TopicPartition, u64>) -> B
     assigned
 }
 
-/// The last partition that makes the shares more even when it moves. Every such move makes the sum of their squares
-/// smaller, so there is a last one.
+/// The last partition of who has most of all that makes the shares more even when it moves: who has no more than their share keeps it.
+/// Every such move makes the sum of the squares of the shares smaller, so there is a last one.
 fn uneven(
     assigned: &BTreeMap<TopicPartition, u64>,
     shares: &BTreeMap<u64, usize>,
     may: impl Fn(&u64, &TopicPartition) -> bool,
 ) -> Option<(TopicPartition, u64, u64)> {
     let share = |member: &u64| shares.get(member).copied().unwrap_or_default();
-    assigned.iter().rev().find_map(|(partition, from)| {
+    let moves = assigned.iter().filter_map(|(partition, from)| {
         let to = least(shares, |member| may(member, partition))?;
-        (share(from) >= share(&to) + 2).then(|| (partition.clone(), *from, to))
-    })
+        (share(from) >= share(&to) + 2).then_some((partition, *from, to))
+    });
+    moves.max_by_key(|(_, from, _)| share(from)).map(|(partition, from, to)| (partition.clone(), from, to))
 }
 
 fn least(shares: &BTreeMap<u64, usize>, may: impl Fn(&u64) -> bool) -> Option<u64> {

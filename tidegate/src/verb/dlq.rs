@@ -158,7 +158,9 @@ async fn replay(args: Replay) -> Result<(), Failure> {
     let config = load(&args.flags)?;
     let log = log::open(&config)?;
     let mut letters = find_all(&log, &wanted).await?;
-    if let (Some(file), Some(letter)) = (&args.payload, letters.pop()) {
+    if let Some(file) = &args.payload
+        && let Some(letter) = letters.pop()
+    {
         let catalogues = catalogue::load(&config.catalogue).map_err(|errors| Failure::Usage(errors.lines))?;
         letters.push(letter.with_payload(&read_json(file)?, &catalogues, &*log.registry).await?);
     }
