@@ -135,7 +135,7 @@ impl Compiled {
         }
         let fits = policy.schema().from_json(&event.data).map(drop);
         fits.map_err(|wrong| {
-            let words = wrong.iter().map(|mismatch| format!("{}: {}", mismatch.pointer, mismatch.detail));
+            let words = wrong.iter().map(ToString::to_string);
             format!("the data does not fit the schema: {}", words.collect::<Vec<_>>().join("; "))
         })
     }

@@ -179,7 +179,7 @@ fn place<'c>(catalogues: &'c Catalogues, event: &Attributes, way: &mut Way) -> R
 /// The router's part: what policy writes on the event.
 fn route(policy: &TypePolicy, event: &Attributes, question: &Question<'_>, way: &mut Way) -> Result<Delivery, Stopped> {
     let payload = policy.schema().from_json(question.data).map_err(|mismatches| {
-        let words = mismatches.iter().map(|mismatch| format!("{}: {}", mismatch.pointer, mismatch.detail));
+        let words = mismatches.iter().map(ToString::to_string);
         way.stop("schema", format!("the data does not fit the schema: {}", words.collect::<Vec<_>>().join("; ")))
     })?;
     way.pass("schema", format!("the data is a {}", policy.schema().full_name().unwrap_or_default()));

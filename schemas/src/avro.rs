@@ -91,6 +91,12 @@ pub struct Mismatch {
     pub detail: String,
 }
 
+impl std::fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.pointer, self.detail)
+    }
+}
+
 impl AvroSchema {
     /// Parses a schema; its own JSON may be nested at most as deep as a value.
     ///

@@ -44,7 +44,7 @@ impl DeadLetter {
         let event_type = EventType::parse(&name).map_err(|_| unknown())?;
         let schema = catalogues.event_type(&event_type).ok_or_else(unknown)?.schema();
         let value = schema.from_json(payload).map_err(|mismatches| {
-            let lines = mismatches.iter().map(|mismatch| format!("{}: {}", mismatch.pointer, mismatch.detail));
+            let lines = mismatches.iter().map(ToString::to_string);
             Failure::Failed(lines.collect::<Vec<_>>().join("\n"))
         })?;
         let body = schema.encode(&value).map_err(Failure::of)?;
