@@ -4,6 +4,7 @@
 //! Safe types leave; pointers never do. This is the only place of the crate with `unsafe`: every block states what makes it
 //! sound. librdkafka's handles may be used from any thread (rdkafka.h, "Thread safety").
 
+mod hints;
 pub(super) mod queue;
 pub(super) mod record;
 pub(super) mod topic;
