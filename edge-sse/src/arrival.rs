@@ -5,13 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::{Claims, Reader};
+use policy::Reader;
 use schemas::time::Timestamp;
 
 use crate::access::Access;
 use crate::ask::Start;
 use crate::caller::Household;
 use crate::edge::{Session, Shared};
+use crate::grants::Bearer;
 use crate::limit::Limit;
 use crate::metrics;
 use crate::notice::ByeReason;
@@ -47,22 +48,28 @@ pub struct Arrival {
 pub async fn arrive(
     shared: &Arc<Shared>,
     start: &Start,
-    claims: &Claims,
+    bearer: &Bearer,
     household: Option<Household>,
     subscription: &Subscription,
 ) -> Result<Arrival, ByeReason> {
-    if shared.drain.is_cancelled() {
+    let claims = &*bearer.claims;
+    if shared.drain.is_cancelled() || !shared.grants.read() || (subscription.by_grant && shared.grants.deaf()) {
         return Err(ByeReason::NotReady);
     }
     let session = shared.session().ok_or(ByeReason::NotReady)?;
     let admitted = shared.admission.admit(claims, household).map_err(|_| ByeReason::Limit)?;
     metrics::limit(Limit::Channels, subscription.over_limit());
-    let reader = shared.catalogues.reader(claims).filtered(subscription.filter.clone());
+    let reader = shared.reader(bearer, subscription);
     let sleeper = shared.wakers.register(subscription.keys(&reader.tenant));
     let now = shared.clock.now();
     let started = find(&session, start, &reader, subscription, now).await.ok_or(ByeReason::NotReady)?;
     let mut access = Access::begin(admitted, subscription.granted.len(), now);
     access.reached_by(shared.connections.register(access.connection_id(), claims, &subscription.granted));
+    if let Some(connection) = access.connection()
+        && (subscription.by_grant || !Arc::ptr_eq(&bearer.grant, &shared.grants.of(claims)))
+    {
+        shared.reconsider(connection); // what it is by may have changed since it was decided
+    }
     Ok(Arrival { session, reader, expires_at: claims.exp, started, sleeper, access })
 }
 

@@ -57,6 +57,8 @@ pub struct Config {
     pub catch_up_bytes: usize,
     /// Pages that are read from the log at one time.
     pub catch_up_reads: usize,
+    /// Memory for what users are granted beside their tokens, some 300 bytes each; an edge that hears of more is not ready.
+    pub grants_bytes: usize,
     /// An edge that is further behind on any partition that it follows is not ready.
     #[serde(rename = "behind_ms", with = "millis")]
     pub behind: Duration,
@@ -87,6 +89,7 @@ impl Default for Config {
             replay_bytes_per_minute: 64 * 1024 * 1024,
             catch_up_bytes: 16 * 1024 * 1024,
             catch_up_reads: 8,
+            grants_bytes: 64 * 1024 * 1024,
             behind: Duration::from_secs(10),
             origins: Vec::new(),
         }

@@ -9,14 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use policy::Claims;
 use schemas::channel::ChannelPattern;
+use schemas::grant::User;
 use schemas::id::Tenant;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::rights::{Rights, add_lost};
 use crate::shard::{Bell, Mail, Seat};
-
-type User = (Tenant, String);
 
 /// All of an edge.
 #[derive(Debug, Default)]
@@ -59,7 +58,7 @@ impl Connections {
     /// Makes a connection known; none where its bearer is anonymous, whose rights are the same for all and end with no token.
     #[must_use]
     pub fn register(self: &Arc<Self>, id: Uuid, claims: &Claims, held: &[ChannelPattern]) -> Option<Registered> {
-        let user = (claims.tenant.clone(), claims.sub.clone()?);
+        let user = User { tenant: claims.tenant.clone(), sub: claims.sub.clone()? };
         let connection = Arc::new(Connection {
             id,
             user: user.clone(),
@@ -81,6 +80,18 @@ impl Connections {
         self.lock().by_id.get(&id).cloned()
     }
 
+    /// Every connection of a user.
+    #[must_use]
+    pub fn of_user(&self, user: &User) -> Vec<Arc<Connection>> {
+        self.lock().by_user.get(user).cloned().unwrap_or_default()
+    }
+
+    /// Every connection.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Connection>> {
+        self.lock().by_id.values().cloned().collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,7 +101,7 @@ impl Connection {
     /// Whether it is of one of this tenant's users.
     #[must_use]
     pub fn is_of_tenant(&self, tenant: &Tenant) -> bool {
-        self.user.0 == *tenant
+        self.user.tenant == *tenant
     }
 
     /// Whether a bearer is the user whose connection it is, and the same issuer vouches for them.
@@ -199,7 +210,8 @@ mod tests {
         let reason = RefusedReason::Forbidden;
         let refused = gone.iter().map(|gone| Refused { channel: gone.to_string(), reason }).collect();
         let reader = Reader::new(claims, claims.labels.clone());
-        Rights { claims: claims.clone(), reader, subscription: Subscription { granted, refused, filter: None } }
+        let subscription = Subscription { granted, refused, ..Subscription::nothing() };
+        Rights { claims: claims.clone(), reader, subscription, paused: false }
     }
 
     #[test]

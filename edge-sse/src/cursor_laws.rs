@@ -193,8 +193,7 @@ fn subscription() -> impl Strategy<Value = Subscription> {
     let patterns = prop::sample::subsequence(vec!["wiki:en", "wiki:de", "wiki:*", "team:a", "team:*"], 1..=3);
     patterns.prop_map(|patterns| Subscription {
         granted: patterns.into_iter().map(|pattern| ChannelPattern::parse(pattern).unwrap()).collect(),
-        refused: Vec::new(),
-        filter: None,
+        ..Subscription::nothing()
     })
 }
 
@@ -253,7 +252,7 @@ fn the_high_lane_overtakes_what_waits_in_the_others() {
         world.append(0, lane, false, 0);
     }
     let subscription =
-        Subscription { granted: vec![ChannelPattern::parse("wiki:en").unwrap()], refused: Vec::new(), filter: None };
+        Subscription { granted: vec![ChannelPattern::parse("wiki:en").unwrap()], ..Subscription::nothing() };
     let next = DeliveryPartition::all(PARTITIONS).map(|partition| (partition, 0)).collect();
     let first = Position { log: LogHash(7), time: Timestamp::default(), generation: 1, next };
     let mut socket = Socket { room: usize::MAX, ..Socket::default() };

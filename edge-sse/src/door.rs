@@ -13,7 +13,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use policy::{Claims, IdentityError};
+use policy::IdentityError;
 use schemas::problem::Slug;
 
 use crate::arrival::{Arrival, arrive};
@@ -21,6 +21,7 @@ use crate::ask::Ask;
 use crate::caller::{Caller, Household};
 use crate::edge::Shared;
 use crate::encoding::{Encoding, Member};
+use crate::grants::Bearer;
 use crate::notice::ByeReason;
 use crate::refusal::{Refusal, problem};
 use crate::stream::{Parts, Stream, bye, opened};
@@ -80,10 +81,11 @@ async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, from: From) 
         Err(IdentityError::KeysAway) => return Ok(not_now(shared, ByeReason::NotReady, &ask)),
         claims => claims?,
     };
+    let bearer = shared.grants.bearer(&Arc::new(claims));
     let filter = shared.filters.of(ask.filter.as_deref())?;
-    let subscription = Subscription::decide(&shared.catalogues, &claims, &ask.channels)?.filtered(filter);
+    let subscription = Subscription::decide(&shared.catalogues, &bearer, &ask.channels)?.filtered(filter);
     let encoding = Encoding::of(headers);
-    Ok(match begin(shared, &ask, &claims, from.household, &subscription).await {
+    Ok(match begin(shared, &ask, &bearer, from.household, &subscription).await {
         Ok(parts) if from.may_take_over && shared.shards.running() && encoding != Encoding::Zstd => {
             taken_over(shared, parts, encoding)
         }
@@ -109,12 +111,12 @@ fn taken_over(shared: &Arc<Shared>, parts: Parts<'_>, encoding: Encoding) -> Res
 async fn begin<'a>(
     shared: &Arc<Shared>,
     ask: &'a Ask,
-    claims: &Claims,
+    bearer: &Bearer,
     household: Option<Household>,
     subscription: &'a Subscription,
 ) -> Result<Parts<'a>, ByeReason> {
     let Arrival { session, reader, expires_at, started, sleeper, access } =
-        arrive(shared, &ask.start, claims, household, subscription).await?;
+        arrive(shared, &ask.start, bearer, household, subscription).await?;
     let shared = shared.clone();
     Ok(Parts { shared, session, reader, expires_at, ask, subscription, started, sleeper, access })
 }

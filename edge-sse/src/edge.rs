@@ -21,6 +21,7 @@ use crate::config::Config;
 use crate::connections::Connections;
 use crate::encoding::Deflater;
 use crate::filters::Filters;
+use crate::grants::Grants;
 use crate::metrics::Meters;
 use crate::publication::Publish;
 use crate::rights::Renewed;
@@ -29,7 +30,7 @@ use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
 use crate::wake::Wakers;
 use crate::windows::Windows;
-use crate::{door, history, metrics, readiness, renewal, socket, tickets};
+use crate::{door, grants, heartbeat, history, metrics, readiness, renewal, socket, tickets};
 
 /// After the tail could not begin, or ended, it is begun again after so long.
 const TAIL_RETRY: Duration = Duration::from_millis(500);
@@ -79,6 +80,8 @@ pub struct Shared {
     pub connections: Arc<Connections>,
     /// What readers of pages and lines may take from the log.
     pub replays: Allowances,
+    /// What users are granted beside their tokens.
+    pub grants: Grants,
     /// Cancelled when the edge stops.
     pub drain: CancellationToken,
     /// Where events of WebSockets go.
@@ -134,6 +137,7 @@ impl Edge {
                 publisher: dependencies.publisher,
                 deflater: Mutex::new(Deflater::default()),
                 connections: Arc::default(),
+                grants: Grants::default(),
                 drain: CancellationToken::new(),
                 filters: Filters::new(),
                 wakers: Arc::new(Wakers::default()),
@@ -166,6 +170,8 @@ impl Edge {
         let ended = tokio::select! {
             () = drained => Ok(()),
             () = self.shared.follow() => Ok(()),
+            () = grants::hear(&self.shared) => Ok(()),
+            () = heartbeat::keep(&self.shared) => Ok(()),
             () = running.one_ended() => Err(io::Error::other("a shard ended")),
         };
         let session = self.shared.take_session();
@@ -207,6 +213,12 @@ impl Shared {
     #[must_use]
     pub fn session(&self) -> Option<Arc<Session>> {
         self.session.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The log, and its names.
+    #[must_use]
+    pub fn log(&self) -> (&Arc<dyn Journal>, &TopicNames) {
+        (&self.journal, &self.names)
     }
 
     /// Why there are no windows.

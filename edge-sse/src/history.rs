@@ -61,12 +61,13 @@ async fn answer(
 ) -> Result<Response, Refusal> {
     let asked = HistoryAsk::parse(uri, headers)?;
     let claims = bearer::of_reader(shared, uri, headers).await?;
+    let bearer = shared.grants.bearer(&Arc::new(claims));
     let filter = shared.filters.of(asked.ask.filter.as_deref())?;
-    let subscription = Subscription::decide(&shared.catalogues, &claims, &asked.ask.channels)?.filtered(filter);
-    let arrival = arrive(shared, &asked.ask.start, &claims, household, &subscription).await;
+    let subscription = Subscription::decide(&shared.catalogues, &bearer, &asked.ask.channels)?.filtered(filter);
+    let arrival = arrive(shared, &asked.ask.start, &bearer, household, &subscription).await;
     let arrival = arrival.map_err(|reason| not_now(shared, reason))?;
     let (mut reading, gaps) = Reading::begin(shared, arrival, Leaves::AtOnce);
-    let allowance = shared.replays.of(Asks::of(&claims, household), Instant::now());
+    let allowance = shared.replays.of(Asks::of(&bearer.claims, household), Instant::now());
     if let Some(until) = reading.draw_on(allowance) {
         return Err(too_much(until));
     }

@@ -40,6 +40,8 @@ mod feed;
 mod timers;
 mod admission;
 mod access;
+mod grants;
+mod heartbeat;
 mod connections;
 mod rights;
 mod arrival;

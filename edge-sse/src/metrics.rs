@@ -28,6 +28,8 @@ pub fn stream_ended() {
 pub fn declare() {
     gauge!("tidegate_edge_connections").set(0.0);
     partitions_followed(0);
+    granted_users(0);
+    grants_deaf(false);
 }
 
 /// What is counted for every write, looked up once.
@@ -120,6 +122,16 @@ pub fn limit(limit: Limit, times: usize) {
     if times > 0 {
         counter!("tidegate_edge_limits_total", "limit" => limit.as_str()).increment(number(times));
     }
+}
+
+/// Users of whom something is said in the grants.
+pub fn granted_users(users: usize) {
+    gauge!("tidegate_edge_granted_users").set(to_f64(users));
+}
+
+/// Whether the grants are not heard, so that what depends on them is paused.
+pub fn grants_deaf(deaf: bool) {
+    gauge!("tidegate_edge_grants_deaf").set(if deaf { 1.0 } else { 0.0 });
 }
 
 /// A request was answered with a problem.

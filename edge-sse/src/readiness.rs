@@ -1,4 +1,5 @@
-//! Whether an edge may be given streams: it reads the delivery log, and is not far behind on any partition (design 3.10).
+//! Whether an edge may be given streams: it reads the delivery log, is not far behind on any partition (design 3.10),
+//! and hears the grants (design 3.11).
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ pub fn of(shared: &Shared) -> Readiness {
         (false, None) => Err(shared.trouble().unwrap_or_else(|| "the delivery log is not read".to_owned())),
         (false, Some(session)) => near(&session.windows, shared.clock.now(), shared.config.behind),
     };
-    Readiness { dependencies: vec![Dependency { name: "delivery log", state: log }] }
+    let grants = Dependency { name: "grants", state: shared.grants.state() };
+    Readiness { dependencies: vec![Dependency { name: "delivery log", state: log }, grants] }
 }
 
 /// An error where a partition is further behind than the limit.

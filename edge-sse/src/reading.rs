@@ -45,6 +45,7 @@ pub struct Reading {
     future: Option<Instant>,
     held: Held,
     changed: Option<Rights>,
+    paused: bool,
 }
 
 /// When a reader leaves an edge that stops.
@@ -92,6 +93,7 @@ impl Reading {
             future: beyond.then(|| now + FUTURE_WAITS),
             held: started.held,
             changed: None,
+            paused: false,
         };
         (reading, started.gaps)
     }
@@ -104,14 +106,12 @@ impl Reading {
     }
 
     /// Goes on with other channels at another start; the gaps that this makes. None where the log does not answer, and all is as before.
-    pub async fn restart(&mut self, start: &Start, subscription: &Subscription) -> Option<Vec<Gap>> {
-        let sleeper = self.shared.wakers.register(subscription.keys(&self.reader.tenant));
-        let reader = self.reader.clone().filtered(subscription.filter.clone());
+    pub async fn restart(&mut self, start: &Start, reader: Reader, subscription: &Subscription) -> Option<Vec<Gap>> {
+        let sleeper = self.shared.wakers.register(subscription.keys(&reader.tenant));
         let started = find(&self.session, start, &reader, subscription, self.shared.clock.now()).await?;
         self.feed.go_on(started.cursor);
-        self.reader = reader;
         self.future = self.feed.stands_beyond(&self.session).then(|| Instant::now() + FUTURE_WAITS);
-        (self.sleeper, self.held) = (sleeper, started.held);
+        (self.sleeper, self.held, self.reader) = (sleeper, started.held, reader);
         Some(started.gaps)
     }
 
@@ -197,7 +197,8 @@ impl Reading {
         self.sleeper = self.shared.wakers.register(kept.keys(&rights.reader.tenant));
         let time = self.shared.clock.now();
         self.expires = rights.expires_at().and_then(|at| Instant::now().checked_add(at.since(time)));
-        self.reader = rights.reader.clone().filtered(self.reader.filter.take());
+        let filter = self.reader.filter.take();
+        (self.reader, self.paused) = (rights.reader.clone().filtered(filter), rights.paused);
         self.changed = Some(rights);
         Gathered::Changed
     }
@@ -229,7 +230,9 @@ impl Reading {
     }
 
     fn fill(&mut self, sink: &mut impl Sink) {
-        self.feed.fill(&Source::of(&self.shared, &self.session, &self.reader), sink);
+        if !self.paused {
+            self.feed.fill(&Source::of(&self.shared, &self.session, &self.reader), sink);
+        }
     }
 
     /// A place that is still beyond the log's end after its time is of the future.

@@ -121,7 +121,10 @@ impl Rewind<'_> {
 
     fn sees(&self, entry: &Entry) -> bool {
         match &entry.content {
-            Content::Event(routed) => matches!(self.reader.sees(&routed.delivery, self.now), Sight::View(_)),
+            Content::Event(routed) => {
+                self.reader.visible.shows(&routed.delivery.channel, entry.append_time)
+                    && matches!(self.reader.sees(&routed.delivery, self.now), Sight::View(_))
+            }
             Content::Lost(_) => false,
         }
     }

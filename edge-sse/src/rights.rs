@@ -5,14 +5,17 @@
 
 use std::sync::Arc;
 
+use policy::grants::widen;
 use policy::{Claims, Reader};
 use schemas::channel::ChannelPattern;
+use schemas::grant::User;
 use schemas::time::Timestamp;
 use uuid::Uuid;
 
 use crate::connections::Connection;
 use crate::edge::Shared;
 use crate::frame::{Chunk, Notice, json};
+use crate::grants::Bearer;
 use crate::notice::{Lost, REFUSED};
 use crate::subscription::{Refused, Subscription};
 
@@ -25,6 +28,8 @@ pub struct Rights {
     pub reader: Reader,
     /// The channels that it keeps, and those that it lost since it was last told.
     pub subscription: Subscription,
+    /// It rests: something of it is by a grant, and grants are not heard.
+    pub paused: bool,
 }
 
 /// What became of a token that was posted for an open connection.
@@ -64,9 +69,27 @@ impl Shared {
     /// The rights of a bearer to channels that a connection of theirs has.
     #[must_use]
     pub fn rights(&self, claims: &Arc<Claims>, held: &[ChannelPattern]) -> Rights {
-        let subscription = Subscription::keep(&self.catalogues, claims, held);
-        let reader = self.catalogues.reader(claims);
-        Rights { claims: claims.clone(), reader, subscription }
+        let bearer = self.grants.bearer(claims);
+        let subscription = Subscription::keep(&self.catalogues, &bearer, held);
+        let paused = subscription.by_grant && self.grants.deaf();
+        Rights { claims: claims.clone(), reader: self.reader(&bearer, &subscription), subscription, paused }
+    }
+
+    /// A bearer as the reader of a subscription.
+    #[must_use]
+    pub fn reader(&self, bearer: &Bearer, subscription: &Subscription) -> Reader {
+        let wide = widen(&bearer.claims, &bearer.grant);
+        self.catalogues.reader(&wide).seeing(subscription.visible.clone()).filtered(subscription.filter.clone())
+    }
+
+    /// Decides anew for every connection that a user has here.
+    pub fn reconsider_user(&self, user: &User) {
+        self.connections.of_user(user).iter().for_each(|connection| self.reconsider(connection));
+    }
+
+    /// Decides anew for every connection of a signed-in user.
+    pub fn reconsider_all(&self) {
+        self.connections.all().iter().for_each(|connection| self.reconsider(connection));
     }
 
     /// Decides anew what an open connection may have, and tells it. Nothing that its new rights withhold is written once it knows.

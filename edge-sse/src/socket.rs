@@ -87,10 +87,10 @@ async fn opening(
     }
     let claims = bearer::of_socket(shared, uri, headers).await?;
     let filter = shared.filters.of(ask.filter.as_deref())?;
+    let bearer = shared.grants.bearer(&Arc::new(claims));
     let subscription = match ask.channels.is_empty() {
         true => Subscription::nothing(),
-        false => Subscription::decide(&shared.catalogues, &claims, &ask.channels)?,
+        false => Subscription::decide(&shared.catalogues, &bearer, &ask.channels)?,
     };
-    let subscription = subscription.filtered(filter);
-    Ok(Opening { start: ask.start, claims: Arc::new(claims), household, subscription })
+    Ok(Opening { start: ask.start, bearer, household, subscription: subscription.filtered(filter) })
 }

@@ -44,6 +44,7 @@ pub struct Stream {
     ended: bool,
     access: Access,
     held: Held,
+    paused: bool,
 }
 
 /// What a stream is made of.
@@ -94,6 +95,7 @@ impl Stream {
             expires_at: parts.expires_at,
             access: parts.access,
             held: parts.started.held,
+            paused: false,
             session: parts.session,
             shared: parts.shared,
         }
@@ -148,11 +150,14 @@ impl Stream {
         self.feed.narrow(&places);
         self.held = self.session.windows.hold(places.into_keys());
         self.sleeper = self.shared.wakers.register(kept.keys(&rights.reader.tenant));
-        self.expires_at = rights.expires_at();
-        let time = self.shared.clock.now();
-        self.timers.token_lives(Instant::now(), self.expires_at.map(|at| at.since(time)));
+        if self.expires_at != rights.expires_at() {
+            self.expires_at = rights.expires_at();
+            let time = self.shared.clock.now();
+            self.timers.token_lives(Instant::now(), self.expires_at.map(|at| at.since(time)));
+        }
         rights.say_lost(&self.feed.cursor().position().to_string(), chunk);
-        self.reader = rights.reader.filtered(self.reader.filter.take());
+        let filter = self.reader.filter.take();
+        (self.reader, self.paused) = (rights.reader.filtered(filter), rights.paused);
     }
 
     /// When the edge stops, the stream takes a moment of its own inside the drain window.
@@ -164,7 +169,9 @@ impl Stream {
     }
 
     fn fill(&mut self, chunk: &mut Chunk) {
-        self.feed.fill(&Source::of(&self.shared, &self.session, &self.reader), chunk);
+        if !self.paused {
+            self.feed.fill(&Source::of(&self.shared, &self.session, &self.reader), chunk);
+        }
     }
 
     /// Sleeps until something comes for this stream, or is due.

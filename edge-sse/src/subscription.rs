@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use journal::topics::Generations;
 use policy::channel_rule;
-use policy::{Catalogues, Claims, Filter};
+use policy::{Catalogues, Claims, Entitled, Filter, Visible};
 use schemas::channel::ChannelPattern;
 use schemas::id::Tenant;
 use schemas::lane::Lane;
@@ -15,6 +15,7 @@ use schemas::problem::Slug;
 use serde::Serialize;
 
 use crate::entry::{channel_key, kind_key, partitions_under};
+use crate::grants::Bearer;
 use crate::refusal::Refusal;
 
 /// The decision on every channel that was asked for.
@@ -26,6 +27,10 @@ pub struct Subscription {
     pub refused: Vec<Refused>,
     /// What its reader wants of them; none means all.
     pub filter: Option<Filter>,
+    /// What of the granted ones is seen.
+    pub visible: Visible,
+    /// Whether something of it is the reader's by a grant only.
+    pub by_grant: bool,
 }
 
 /// A channel that is refused, as notices say it.
@@ -55,36 +60,46 @@ impl Subscription {
     /// To no channel.
     #[must_use]
     pub fn nothing() -> Self {
-        Self { granted: Vec::new(), refused: Vec::new(), filter: None }
+        let visible = Visible::default();
+        Self { granted: Vec::new(), refused: Vec::new(), filter: None, visible, by_grant: false }
     }
 
     /// Decides on channels.
     ///
     /// # Errors
     /// None is granted: 400 where all are malformed, 401 where a token could help, else 403.
-    pub fn decide(catalogues: &Catalogues, claims: &Claims, asked: &[String]) -> Result<Self, Refusal> {
-        let mut decided = Self::nothing();
+    pub fn decide(catalogues: &Catalogues, bearer: &Bearer, asked: &[String]) -> Result<Self, Refusal> {
+        let (mut decided, mut rights) = (Self::nothing(), Vec::new());
         for channel in asked {
-            match decide_one(catalogues, claims, channel, &decided.granted) {
-                Ok(Some(pattern)) => decided.granted.push(pattern),
-                Ok(None) => {}
+            match decide_one(catalogues, bearer, channel, &rights) {
+                Ok(right) => rights.extend(right),
                 Err(reason) => decided.refuse(channel, reason),
             }
         }
-        if decided.granted.is_empty() { Err(decided.refusal(claims)) } else { Ok(decided) }
+        let decided = decided.with(catalogues, bearer, rights);
+        if decided.granted.is_empty() { Err(decided.refusal(&bearer.claims)) } else { Ok(decided) }
     }
 
     /// What is left of channels that a connection has, and what is not.
     #[must_use]
-    pub fn keep(catalogues: &Catalogues, claims: &Claims, held: &[ChannelPattern]) -> Self {
-        let mut kept = Self::nothing();
+    pub fn keep(catalogues: &Catalogues, bearer: &Bearer, held: &[ChannelPattern]) -> Self {
+        let (mut kept, mut rights) = (Self::nothing(), Vec::new());
         for pattern in held {
-            match catalogues.may_subscribe(claims, pattern) {
-                Ok(()) => kept.granted.push(pattern.clone()),
+            match catalogues.entitle(&bearer.claims, &bearer.grant, pattern) {
+                Ok(right) => rights.push((pattern.clone(), right)),
                 Err(refusal) => kept.refuse(&pattern.to_string(), refusal.into()),
             }
         }
-        kept
+        kept.with(catalogues, bearer, rights)
+    }
+
+    fn with(mut self, catalogues: &Catalogues, bearer: &Bearer, rights: Vec<(ChannelPattern, Entitled)>) -> Self {
+        let Bearer { claims, grant } = bearer;
+        self.visible = Visible::of(&rights);
+        self.by_grant = rights.iter().any(|(_, right)| right.by_grant)
+            || catalogues.labels_with(claims, grant) != catalogues.labels_of(claims);
+        self.granted = rights.into_iter().map(|(pattern, _)| pattern).collect();
+        self
     }
 
     /// The same, of which its reader wants only what passes.
@@ -176,22 +191,22 @@ pub fn key_of(tenant: &Tenant, pattern: &ChannelPattern) -> Arc<str> {
     }
 }
 
-/// The pattern, or none where it was granted before.
+/// The right, or none where it was granted before.
 fn decide_one(
     catalogues: &Catalogues,
-    claims: &Claims,
+    bearer: &Bearer,
     channel: &str,
-    granted: &[ChannelPattern],
-) -> Result<Option<ChannelPattern>, RefusedReason> {
+    granted: &[(ChannelPattern, Entitled)],
+) -> Result<Option<(ChannelPattern, Entitled)>, RefusedReason> {
     let pattern = ChannelPattern::parse(channel).map_err(|_| RefusedReason::Malformed)?;
-    if granted.contains(&pattern) {
+    if granted.iter().any(|(known, _)| *known == pattern) {
         return Ok(None);
     }
     if granted.len() >= limits::CHANNELS_PER_CONNECTION {
         return Err(RefusedReason::Limit);
     }
-    catalogues.may_subscribe(claims, &pattern)?;
-    Ok(Some(pattern))
+    let right = catalogues.entitle(&bearer.claims, &bearer.grant, &pattern)?;
+    Ok(Some((pattern, right)))
 }
 
 impl From<channel_rule::Refusal> for RefusedReason {

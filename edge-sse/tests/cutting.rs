@@ -62,7 +62,7 @@ impl OnKafka {
         let journal = Arc::new(KafkaJournal::open(KafkaConfig::new(brokers, "tests")).unwrap());
         let names = TopicNames::new(&format!("cut-{}-", uuid::Uuid::new_v4().simple()));
         let lanes = Lane::ALL.map(|lane| (names.delivery(lane).to_string(), support::PARTITIONS));
-        for (name, partitions) in lanes.into_iter().chain([(names.claims(), 1)]) {
+        for (name, partitions) in lanes.into_iter().chain([(names.claims(), 1), (names.grants(), 1)]) {
             let config = vec![("message.timestamp.type".to_owned(), "LogAppendTime".to_owned())];
             journal.create_topic(&TopicSpec { name, partitions, replication: 1, config }).await.unwrap();
         }

@@ -8,6 +8,7 @@ mod floors;
 
 pub use floors::{Floors, Judged};
 pub use index::ClaimIndex;
+pub(crate) use index::scan;
 
 /// The key under which the files of a catalogue version stand in the topic `claims` (the value is the bundle, unframed).
 #[must_use]

@@ -148,6 +148,12 @@ impl TopicNames {
         format!("{}claims", self.prefix)
     }
 
+    /// `grants`.
+    #[must_use]
+    pub fn grants(&self) -> String {
+        format!("{}grants", self.prefix)
+    }
+
     /// The router's consumer group.
     #[must_use]
     pub fn router_group(&self) -> String {

@@ -18,6 +18,7 @@ use crate::claims::Claims;
 use crate::event_rule::{TypePolicy, Wishes};
 use crate::files::{self, BUNDLE_BYTES, CatalogueSource, CatalogueVersion, Folder};
 use crate::generator::Generator;
+use crate::grants::History;
 use crate::reader::Reader;
 use crate::report::{CatalogueErrors, Place, Report};
 
@@ -242,6 +243,11 @@ impl Catalogues {
     #[must_use]
     pub fn reader(&self, claims: &Claims) -> Reader {
         Reader::new(claims, self.labels_of(claims))
+    }
+
+    /// How far back someone sees who was granted a channel of this kind.
+    pub(crate) fn history(&self, kind: &str) -> History {
+        self.kind(kind).map_or(History::default(), |policy| policy.history)
     }
 
     fn kind(&self, kind: &str) -> Result<&ChannelPolicy, Refusal> {

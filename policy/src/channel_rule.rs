@@ -11,6 +11,7 @@ use schemas::id::Label;
 
 use crate::claims::Claims;
 use crate::functions;
+use crate::grants::History;
 use crate::reads::{Holds, Read, Variables};
 use crate::rule::Rule;
 use crate::value::{self, CelValue};
@@ -31,6 +32,7 @@ pub enum Refusal {
 pub(crate) struct ChannelPolicy {
     pub(crate) subscribe: ChannelRule,
     pub(crate) publish: ChannelRule,
+    pub(crate) history: History,
 }
 
 /// One rule; the literals need no evaluation.

@@ -20,6 +20,7 @@ use crate::event_rule::TypePolicy;
 use crate::example::Example;
 use crate::files::{CATALOGUE_FILE, Folder, GENERATOR_FILE, MAP_FILE};
 use crate::generator::{Generator, Made};
+use crate::grants::History;
 use crate::map::EventMap;
 use crate::payload_schema::PayloadSchema;
 use crate::report::{Located, Report};
@@ -202,6 +203,18 @@ impl Compiled {
     }
 }
 
+/// How far back a grant shows: to its own moment, or `all`.
+fn history(declared: &DeclaredChannel, report: &mut Report) -> History {
+    match declared.history.as_ref().map(|word| (word, word.value.as_str())) {
+        None | Some((_, "granted")) => History::SinceGranted,
+        Some((_, "all")) => History::All,
+        Some((word, other)) => {
+            report.add(&word.place, format!("history is granted or all, not {other:?}"));
+            History::default()
+        }
+    }
+}
+
 fn channel_policy(declared: &DeclaredChannel, report: &mut Report) -> ChannelPolicy {
     let mut rule = |text: &Option<Located<String>>| {
         let compiled = ChannelRule::compile(text.as_ref().map(|text| text.value.as_str()));
@@ -211,7 +224,8 @@ fn channel_policy(declared: &DeclaredChannel, report: &mut Report) -> ChannelPol
             ChannelRule::Never
         })
     };
-    ChannelPolicy { subscribe: rule(&declared.subscribe), publish: rule(&declared.publish) }
+    let (subscribe, publish) = (rule(&declared.subscribe), rule(&declared.publish));
+    ChannelPolicy { subscribe, publish, history: history(declared, report) }
 }
 
 /// One record's name is one subject in the registry, so all that say it must mean the same.

@@ -32,6 +32,7 @@ pub(crate) struct DeclaredChannel {
     pub(crate) kind: Located<String>,
     pub(crate) subscribe: Option<Located<String>>,
     pub(crate) publish: Option<Located<String>>,
+    pub(crate) history: Option<Located<String>>,
 }
 
 #[derive(Debug)]
@@ -106,11 +107,12 @@ fn is_catalogue_name(reader: &mut Reader<'_>, name: &Located<String>) -> bool {
 fn channel(reader: &mut Reader<'_>, key: Located<&str>, node: &Node) -> Option<DeclaredChannel> {
     let kind = ChannelPattern::parse(&format!("{}:*", key.value));
     reader.report().check(&key.place, kind)?;
-    let fields = reader.fields(node, "a channel kind", &["subscribe", "publish"])?;
+    let fields = reader.fields(node, "a channel kind", &["subscribe", "publish", "history"])?;
     Some(DeclaredChannel {
         kind: Located { value: key.value.to_owned(), place: key.place },
         subscribe: reader.optional(&fields, "subscribe"),
         publish: reader.optional(&fields, "publish"),
+        history: reader.optional(&fields, "history"),
     })
 }
 

@@ -11,6 +11,7 @@ use schemas::time::Timestamp;
 
 use crate::claims::Claims;
 use crate::filter::Filter;
+use crate::visible::Visible;
 
 /// A reader as they are compared with events.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,6 +26,8 @@ pub struct Reader {
     pub regions: BTreeSet<String>,
     /// What they want of what they may see; none means all.
     pub filter: Option<Filter>,
+    /// How far back they see of their channels.
+    pub visible: Visible,
 }
 
 /// What an event is to a reader.
@@ -67,6 +70,7 @@ impl Reader {
             labels,
             regions: claims.regions.clone(),
             filter: None,
+            visible: Visible::default(),
         }
     }
 
@@ -74,6 +78,12 @@ impl Reader {
     #[must_use]
     pub fn filtered(self, filter: Option<Filter>) -> Self {
         Self { filter, ..self }
+    }
+
+    /// The same reader, who sees so much of their channels.
+    #[must_use]
+    pub fn seeing(self, visible: Visible) -> Self {
+        Self { visible, ..self }
     }
 
     /// What they see of an event at a time. The filter is asked last, over the view that they would get.

@@ -38,3 +38,7 @@ pub const DELIVERY_PARTITIONS: usize = 60;
 pub const DELIVERY_PARTITIONS_ALL: usize = 180;
 /// The same of one lane.
 pub const LANE_PARTITIONS_ALL: u32 = 60;
+/// A user's name in `grants`; a longer one cannot be granted anything.
+pub const USER_BYTES: usize = 512;
+/// Channels, labels, roles or revocations of one user in `grants`, of each so many; a change beyond is refused.
+pub const GRANT_ENTRIES: usize = 1024;

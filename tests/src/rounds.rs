@@ -20,6 +20,8 @@ const FIGHTS: Rounds = Rounds { ordinary: 20, soak: 40 };
 
 /// Connections of a flood.
 const CONNECTIONS: Rounds = Rounds { ordinary: 10_000, soak: 100_000 };
+/// Streams of a user who is revoked what they were granted.
+const GRANTED_STREAMS: Rounds = Rounds { ordinary: 600, soak: 10_000 };
 
 impl Rounds {
     fn now(self) -> usize {
@@ -61,6 +63,12 @@ pub fn broker_kills() -> usize {
 #[must_use]
 pub fn fights() -> usize {
     FIGHTS.now()
+}
+
+/// Streams of a user who is revoked what they were granted.
+#[must_use]
+pub fn granted_streams() -> usize {
+    GRANTED_STREAMS.now()
 }
 
 /// Connections of a flood.

@@ -21,6 +21,7 @@ use crate::doors::{self, Ask};
 use crate::failure::Failure;
 use crate::flags::ServeFlags;
 use crate::generated::GeneratedSource;
+use crate::granting::Granting;
 use crate::identity::Identity;
 use crate::listen::Listener;
 use crate::listen::tls::{Files, Tls};
@@ -105,7 +106,7 @@ async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), F
     let metrics = telemetry::metrics().map_err(Failure::of)?;
     let bring_up = BringUp::new();
     let roles = Roles::new(&world, role);
-    let routes = doors::routes(roles.routes(&world.config), roles.parts(&bring_up, &identity), metrics.clone());
+    let routes = doors::routes(roles.routes(&world), roles.parts(&bring_up, &identity), metrics.clone());
 
     let shutdown = CancellationToken::new();
     let mut services = Services::new(shutdown.clone());
@@ -158,12 +159,15 @@ impl Roles {
     }
 
     /// Publishing and history share their paths: each process serves what it has, and says so where it has not.
-    fn routes(&self, config: &Config) -> Router {
+    fn routes(&self, world: &World) -> Router {
         let publishing = self.ingest.as_ref().map(Ingest::routes);
         let history = self.edge.as_ref().map(Edge::history);
         let events = publishing.into_iter().chain(history).fold(Router::new(), Router::merge);
-        let events = events.method_not_allowed_fallback(doors::method_not_allowed).layer(cors::layer(&config.origin));
-        self.edge.as_ref().map(Edge::routes).into_iter().fold(events, Router::merge)
+        let grants =
+            self.ingest.as_ref().map(|_| doors::grants::routes(Granting::new(&world.log), world.doorkeeper.clone()));
+        let events =
+            events.method_not_allowed_fallback(doors::method_not_allowed).layer(cors::layer(&world.config.origin));
+        self.edge.as_ref().map(Edge::routes).into_iter().chain(grants).fold(events, Router::merge)
     }
 
     fn parts(&self, bring_up: &BringUp, identity: &Identity) -> Vec<Ask> {

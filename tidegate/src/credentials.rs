@@ -29,6 +29,11 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
+    /// A given token, or else a data directory.
+    pub(crate) fn of(token: Option<String>, data: Option<PathBuf>) -> Self {
+        Self { token, data, role: Vec::new() }
+    }
+
     /// The token, with these roles where no others are named; none where neither token nor key is given.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! The doors that every process has: `/healthz`, `/readyz`, `/metrics`, the descriptions of the wire, and a problem for whatever is not
 //! served.
 
+pub(crate) mod grants;
+
 use std::sync::Arc;
 
 use axum::extract::State;

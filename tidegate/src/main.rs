@@ -17,6 +17,7 @@ mod compose;
 mod bring_up;
 mod supervise;
 mod listen;
+mod granting;
 mod doors;
 mod access;
 mod cors;

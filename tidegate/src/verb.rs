@@ -12,6 +12,7 @@ mod token;
 pub(crate) mod catalogue;
 mod explain;
 mod dlq;
+mod grant;
 mod topics;
 mod config;
 
@@ -51,6 +52,12 @@ pub(crate) enum Verb {
     /// Look at dead letters, and publish them again
     #[command(subcommand)]
     Dlq(dlq::Dlq),
+    /// Grant a user channels, labels or roles beside their token
+    Grant(grant::Grant),
+    /// Take them from a user, or everything
+    Revoke(grant::Revoke),
+    /// Say what a user is granted, or who is granted a channel
+    Who(grant::Who),
     /// Make the topics, or compare them with what they should be
     #[command(subcommand)]
     Topics(topics::Topics),
@@ -78,6 +85,9 @@ impl Verb {
             Self::Catalogue(verb) => catalogue::run(&verb),
             Self::Explain(args) => explain::run(&args),
             Self::Dlq(verb) => dlq::run(verb).await,
+            Self::Grant(args) => grant::grant(args).await,
+            Self::Revoke(args) => grant::revoke(args).await,
+            Self::Who(args) => grant::who(args).await,
             Self::Topics(verb) => topics::run(verb).await,
             Self::Config(verb) => config::run(&verb),
         }

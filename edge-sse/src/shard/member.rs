@@ -64,6 +64,8 @@ pub struct Apart {
     pub stuck: Option<Instant>,
     /// It ends when the rest is written.
     pub ends: bool,
+    /// It is given nothing: what it may have is not known now.
+    pub paused: bool,
     /// It waits for its turn.
     pub queued: bool,
     /// A page was asked for, and mail will come.
@@ -94,6 +96,7 @@ impl Apart {
             rest,
             stuck: None,
             ends: false,
+            paused: false,
             queued: false,
             awaits_page: false,
             awaits_rest: false,

@@ -26,10 +26,11 @@ impl Shard {
             return self.bye(seat, ByeReason::Revoked);
         }
         self.recast(seat, &rights);
-        if let Some(member) = self.member(seat) {
+        if let Some(member) = self.member(seat).filter(|member| member.expires_at != rights.expires_at()) {
             member.expires_at = rights.expires_at();
+            self.expect_end(seat);
         }
-        self.expect_end(seat);
+        self.pause(seat, rights.paused);
         let mut chunk = Chunk::new(false);
         if let Some(id) = self.stands_at(seat) {
             rights.say_lost(&id, &mut chunk);
@@ -38,6 +39,15 @@ impl Shard {
             self.say(seat, &chunk);
         }
         self.queue(seat);
+    }
+
+    fn pause(&mut self, seat: Seat, paused: bool) {
+        if paused {
+            self.owe(seat, &[]);
+        }
+        if let Some(apart) = self.apart(seat) {
+            apart.paused = paused;
+        }
     }
 
     /// Moves a stream to the cohort of its new rights, apart and at its own place, in the partitions that it still reads.

@@ -108,7 +108,7 @@ impl Shard {
     pub(super) fn serve(&mut self, seat: Seat) {
         let Some(apart) = self.apart(seat) else { return };
         apart.queued = false;
-        if !self.flush(seat) {
+        if !self.flush(seat) || self.apart(seat).is_some_and(|apart| apart.paused) {
             return;
         }
         let Some(number) = self.member(seat).map(|member| member.cohort) else { return };

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use policy::Claims;
+use schemas::channel::ChannelPattern;
 use schemas::position::{Position, Presented};
 use schemas::problem::{Problem, Slug};
 use serde_json::{Value, json};
@@ -24,6 +25,7 @@ use crate::ask::Start;
 use crate::caller::Household;
 use crate::edge::Shared;
 use crate::gap::Gap;
+use crate::grants::Bearer;
 use crate::limit::Limit;
 use crate::metrics;
 use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, Lost, POSITION, READY, REFUSED, Ready};
@@ -45,7 +47,7 @@ pub struct Opening {
     /// Where the first subscription starts.
     pub start: Start,
     /// Who it is.
-    pub claims: Arc<Claims>,
+    pub bearer: Bearer,
     /// Where it comes from.
     pub household: Option<Household>,
     /// What it is granted at once.
@@ -92,7 +94,7 @@ enum End {
 impl Conversation {
     /// Holds a conversation to its end.
     pub async fn hold(shared: Arc<Shared>, line: Line, opening: Opening) {
-        match arrive(&shared, &opening.start, &opening.claims, opening.household, &opening.subscription).await {
+        match arrive(&shared, &opening.start, &opening.bearer, opening.household, &opening.subscription).await {
             Ok(arrival) => Self::new(shared, line, opening, arrival).run().await,
             Err(reason) => goodbye(&shared, line, reason, None).await,
         }
@@ -103,7 +105,7 @@ impl Conversation {
         let (reading, gaps) = Reading::begin(&shared, arrival, Leaves::InItsMoment);
         let every = |period| interval_at(now + period, period);
         let mut conversation = Self {
-            claims: opening.claims,
+            claims: opening.bearer.claims,
             line,
             expiring: expiring(&reading, now),
             reading,
@@ -262,7 +264,7 @@ impl Conversation {
         };
         let held = self.subscription.granted.iter().map(ToString::to_string);
         let asked: Vec<String> = held.chain(channels).collect();
-        let decided = Subscription::decide(&self.shared.catalogues, &self.claims, &asked)?.filtered(filter);
+        let decided = Subscription::decide(&self.shared.catalogues, &self.bearer(), &asked)?.filtered(filter);
         let other = decided.filter != self.subscription.filter;
         metrics::limit(Limit::Channels, decided.over_limit());
         let more = decided.granted.len() > self.subscription.granted.len();
@@ -282,14 +284,13 @@ impl Conversation {
     }
 
     async fn unsubscribe(&mut self, channels: Option<Vec<String>>, id: Option<&Value>) -> Result<(), Refusal> {
-        let mut left = Subscription::nothing().filtered(self.subscription.filter.clone());
-        if let Some(gone) = channels {
-            let stays = |text: String| !gone.contains(&text);
-            left.granted = self.subscription.granted.iter().filter(|held| stays(held.to_string())).cloned().collect();
-        }
+        let stays = |held: &&ChannelPattern| channels.as_ref().is_some_and(|gone| !gone.contains(&held.to_string()));
+        let stay: Vec<_> = self.subscription.granted.iter().filter(stays).cloned().collect();
+        let left = Subscription::keep(&self.shared.catalogues, &self.bearer(), &stay)
+            .filtered(self.subscription.filter.clone());
         let gaps = self.read_on(&left).await?;
-        self.subscription = left;
-        self.reading.hold(&self.subscription.granted);
+        self.subscription.granted = left.granted;
+        self.reading.hold(&stay);
         self.frames.ok(id);
         self.say_gaps(&gaps);
         Ok(())
@@ -302,7 +303,8 @@ impl Conversation {
             true => self.start.take().unwrap_or(Start::Now),
             false => here,
         };
-        let found = self.reading.restart(&start, subscription).await;
+        let reader = self.shared.reader(&self.bearer(), subscription);
+        let found = self.reading.restart(&start, reader, subscription).await;
         found.ok_or_else(|| Refusal::new(Slug::Unavailable, "the log does not answer; ask again"))
     }
 
@@ -318,6 +320,10 @@ impl Conversation {
             let lost = Lost { channels: &rights.subscription.refused };
             self.frames.notice(REFUSED, &lost, Some(self.reading.position()));
         }
+    }
+
+    fn bearer(&self) -> Bearer {
+        self.shared.grants.bearer(&self.claims)
     }
 
     fn publish(&mut self, publication: Publication, id: Option<Value>) -> Result<(), Refusal> {

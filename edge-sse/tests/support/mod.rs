@@ -25,6 +25,7 @@ use policy::{CatalogueSource, Catalogues, Claims, Doorkeeper, Signer};
 use schemas::control::{CONTROL_HEADER, Control};
 use schemas::delivery::Delivery;
 use schemas::framing::frame;
+use schemas::grant::{Grant, User};
 use schemas::id::Tenant;
 use schemas::lane::Lane;
 use schemas::partition::{DeliveryPartition, TopicPartition, delivery_key, partition_of_key};
@@ -60,6 +61,13 @@ pub struct Served {
 
 impl World {
     pub async fn new() -> Self {
+        let world = Self::without_grants().await;
+        world.make_topic(&world.names.grants(), 1).await;
+        world
+    }
+
+    /// A log that misses a topic.
+    pub async fn without_grants() -> Self {
         let (directory, began) = (TempDir::new().unwrap(), Instant::now());
         let clock = journal::embedded::Clock::new(move || BASE.plus(began.elapsed()));
         let journal = EmbeddedJournal::open(EmbeddedConfig::simulated(directory.path(), clock, 1)).unwrap();
@@ -110,6 +118,18 @@ impl World {
             delivery.accepted_time = self.now();
             self.deliver(&delivery).await;
         }
+    }
+
+    /// Appends what a user is granted.
+    pub async fn grant(&self, user: &User, grant: &Grant) {
+        let record = NewRecord {
+            topic: self.names.grants().into(),
+            partition: Some(0),
+            key: Some(user.key()),
+            value: Some(frame(9, &grant.encode(user))),
+            headers: Vec::new(),
+        };
+        self.appender.append(record).unwrap().await.unwrap();
     }
 
     pub async fn control(&self, partition: DeliveryPartition, control: &Control) -> u64 {

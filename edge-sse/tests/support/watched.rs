@@ -45,9 +45,10 @@ impl Watched {
         Arc::new(Self { log, pages: AtomicUsize::new(0), down: AtomicBool::new(false), heard: Arc::new(heard) })
     }
 
-    /// The partitions that are followed.
+    /// The delivery partitions that are followed.
     pub fn followed(&self) -> BTreeSet<TopicPartition> {
-        self.heard.followed.lock().unwrap().clone()
+        let followed = self.heard.followed.lock().unwrap();
+        followed.iter().filter(|partition| partition.topic.contains("delivery")).cloned().collect()
     }
 
     /// From now on followers hear nothing of this partition; with none they hear all that they missed.

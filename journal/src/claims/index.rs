@@ -151,7 +151,7 @@ fn entry(key: &[u8], value: Option<&Bytes>) -> Result<Entry, String> {
 }
 
 /// Hands every record of `[from, to)` to `take`; what retention has cut of it is passed over.
-async fn scan(
+pub(crate) async fn scan(
     journal: &dyn Journal,
     partition: &TopicPartition,
     from: u64,

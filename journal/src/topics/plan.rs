@@ -30,6 +30,31 @@ const CLAIMS_TOMBSTONE: Duration = Duration::from_secs(24 * 60 * 60);
 /// One partition: `claims` is read from its start to its end, in one order.
 const CLAIMS_PARTITIONS: u32 = 1;
 
+/// One partition, likewise.
+const GRANTS_PARTITIONS: u32 = 1;
+/// Most of `grants` are heartbeats, of which the last alone says anything: what whoever starts reads of them is an hour's at the most.
+const GRANTS: Compaction = Compaction {
+    lag_min: Duration::from_secs(60),
+    lag_max: Duration::from_secs(60 * 60),
+    tombstone: CLAIMS_TOMBSTONE,
+    segment: Duration::from_secs(10 * 60),
+};
+const CLAIMS: Compaction = Compaction {
+    lag_min: CLAIMS_LAG_MIN,
+    lag_max: CLAIMS_LAG_MAX,
+    tombstone: CLAIMS_TOMBSTONE,
+    segment: CLAIMS_LAG_MIN,
+};
+
+/// How a topic is compacted.
+#[derive(Debug)]
+struct Compaction {
+    lag_min: Duration,
+    lag_max: Duration,
+    tombstone: Duration,
+    segment: Duration,
+}
+
 /// What a deployment may choose of its topics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicSettings {
@@ -147,7 +172,7 @@ impl fmt::Display for Difference {
 }
 
 impl TopicPlan {
-    /// The topics for these domains: `events.<domain>` each, the delivery lanes, `dlq` and `claims`.
+    /// The topics for these domains: `events.<domain>` each, the delivery lanes, `dlq`, `claims` and `grants`.
     #[must_use]
     pub fn new(names: &TopicNames, domains: &BTreeSet<String>, settings: &TopicSettings) -> Self {
         let kept = |name: String, number, retention, partitions| Planned {
@@ -165,8 +190,10 @@ impl TopicPlan {
             kept(names.delivery(lane).to_string(), number, retention, Partitions::OfGeneration(lane))
         }));
         topics.push(kept(names.dlq(), settings.source_partitions, settings.dlq_retention, Partitions::Free));
-        let claims = spec(names.claims(), CLAIMS_PARTITIONS, settings, compacted());
+        let claims = spec(names.claims(), CLAIMS_PARTITIONS, settings, compacted(&CLAIMS));
         topics.push(Planned { spec: claims, partitions: Partitions::Fixed });
+        let grants = spec(names.grants(), GRANTS_PARTITIONS, settings, compacted(&GRANTS));
+        topics.push(Planned { spec: grants, partitions: Partitions::Fixed });
         Self { names: names.clone(), topics }
     }
 
@@ -371,13 +398,13 @@ fn retained(retention: Duration) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn compacted() -> Vec<(&'static str, String)> {
+fn compacted(pace: &Compaction) -> Vec<(&'static str, String)> {
     vec![
         ("cleanup.policy", "compact".to_owned()),
-        ("min.compaction.lag.ms", CLAIMS_LAG_MIN.as_millis().to_string()),
-        ("max.compaction.lag.ms", CLAIMS_LAG_MAX.as_millis().to_string()),
-        ("delete.retention.ms", CLAIMS_TOMBSTONE.as_millis().to_string()),
-        ("segment.ms", CLAIMS_LAG_MIN.as_millis().to_string()),
+        ("min.compaction.lag.ms", pace.lag_min.as_millis().to_string()),
+        ("max.compaction.lag.ms", pace.lag_max.as_millis().to_string()),
+        ("delete.retention.ms", pace.tombstone.as_millis().to_string()),
+        ("segment.ms", pace.segment.as_millis().to_string()),
     ]
 }
 

@@ -30,6 +30,7 @@ fn plans_every_topic_of_a_deployment_with_append_time() {
         "p-delivery.low",
         "p-dlq",
         "p-claims",
+        "p-grants",
     ];
     assert_eq!(names, wanted);
     assert!(plan.specs().all(|spec| entry(spec, "message.timestamp.type") == Some("LogAppendTime")));

@@ -1,0 +1,149 @@
+//! `/v1/grants`: what users are granted beside their tokens, asked for and changed by administrators of their tenant.
+//!
+//! In: requests with a token that has the role [`ADMINISTRATOR`]. Out: what a user is granted, or who is granted a channel. Nobody reaches
+//! another tenant's users.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use policy::grants::Change;
+use policy::{Act, Claims, Doorkeeper, Presented};
+use schemas::channel::ChannelPattern;
+use schemas::grant::User;
+use schemas::problem::{Problem, Slug};
+use schemas::time::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::granting::{Granting, GrantingError};
+
+/// The role of a token that may ask for grants and change them.
+pub(crate) const ADMINISTRATOR: &str = "tidegate-admin";
+/// Seconds after which a log that does not answer is asked again.
+const RETRY_AFTER: u64 = 1;
+
+#[derive(Debug)]
+struct Door {
+    granting: Granting,
+    doorkeeper: Doorkeeper,
+}
+
+/// Whom or what it is about: one of them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct About {
+    user: Option<String>,
+    channel: Option<String>,
+}
+
+/// What is wrong with a request, in words.
+type Said = (Slug, String);
+
+/// The routes.
+pub(crate) fn routes(granting: Granting, doorkeeper: Doorkeeper) -> Router {
+    let door = Arc::new(Door { granting, doorkeeper });
+    Router::new().route("/v1/grants", get(ask).post(change)).with_state(door)
+}
+
+async fn ask(
+    State(door): State<Arc<Door>>,
+    headers: HeaderMap,
+    uri: Uri,
+    about: Result<Query<About>, QueryRejection>,
+) -> Response {
+    answer(door.ask(&headers, &uri, about.map(|Query(about)| about).map_err(|error| malformed(&error))).await)
+}
+
+async fn change(
+    State(door): State<Arc<Door>>,
+    headers: HeaderMap,
+    uri: Uri,
+    about: Result<Query<About>, QueryRejection>,
+    change: Result<Json<Change>, JsonRejection>,
+) -> Response {
+    let about = about.map(|Query(about)| about).map_err(|error| malformed(&error));
+    let change = change.map(|Json(change)| change).map_err(|error| malformed(&error));
+    answer(door.change(&headers, &uri, about, change).await)
+}
+
+impl Door {
+    async fn ask(&self, headers: &HeaderMap, uri: &Uri, about: Result<About, Problem>) -> Result<Value, Problem> {
+        let claims = self.administrator(headers, uri).await?;
+        match about? {
+            About { user: Some(user), channel: None } => {
+                let user = user_of(&claims, &user).map_err(refused)?;
+                self.granting.of_user(&user).await.map_err(problem)
+            }
+            About { user: None, channel: Some(channel) } => {
+                let channel =
+                    ChannelPattern::parse(&channel).map_err(|error| Slug::BadChannel.problem(error.to_string()))?;
+                self.granting.of_channel(&claims.tenant, &channel).await.map_err(problem)
+            }
+            About { .. } => {
+                Err(Slug::BadRequest.problem("name a user or a channel: ?user=<sub> or ?channel=<kind>:<id>"))
+            }
+        }
+    }
+
+    async fn change(
+        &self,
+        headers: &HeaderMap,
+        uri: &Uri,
+        about: Result<About, Problem>,
+        change: Result<Change, Problem>,
+    ) -> Result<Value, Problem> {
+        let claims = self.administrator(headers, uri).await?;
+        let About { user: Some(user), channel: None } = about? else {
+            return Err(Slug::BadRequest.problem("name the user: ?user=<sub>"));
+        };
+        let (user, change) = (user_of(&claims, &user).map_err(refused)?, change?);
+        let changed = self.granting.change(&user, &change).await.map_err(problem)?;
+        tracing::info!(by = claims.sub, tenant = %user.tenant, "grants of a user were changed");
+        Ok(changed)
+    }
+
+    async fn administrator(&self, headers: &HeaderMap, uri: &Uri) -> Result<Claims, Problem> {
+        let presented = Presented::new(headers, uri, Act::Change);
+        let identified = self.doorkeeper.identify(presented, Timestamp::now()).await;
+        let claims = identified.map_err(|error| error.problem())?;
+        match (claims.sub.is_some(), claims.roles.contains(ADMINISTRATOR)) {
+            (_, true) => Ok(claims),
+            (true, false) => Err(Slug::Forbidden.problem(format!("the role {ADMINISTRATOR} is needed"))),
+            (false, false) => Err(Slug::Unauthorized.problem("a token is needed")),
+        }
+    }
+}
+
+fn user_of(claims: &Claims, sub: &str) -> Result<User, Said> {
+    User::new(claims.tenant.clone(), sub).map_err(|error| (Slug::BadRequest, error.to_string()))
+}
+
+fn refused((slug, detail): Said) -> Problem {
+    slug.problem(detail)
+}
+
+fn malformed(error: &dyn std::fmt::Display) -> Problem {
+    Slug::BadRequest.problem(error.to_string())
+}
+
+fn problem(error: GrantingError) -> Problem {
+    match error {
+        GrantingError::Change(error) => Slug::BadRequest.problem(error.to_string()),
+        GrantingError::Unavailable(detail) => {
+            Problem { retry_after: Some(RETRY_AFTER), ..Slug::Unavailable.problem(detail) }
+        }
+    }
+}
+
+fn answer(answered: Result<Value, Problem>) -> Response {
+    match answered {
+        Ok(value) => ([(CACHE_CONTROL, "no-store")], Json(value)).into_response(),
+        Err(problem) => ingest::respond(&problem),
+    }
+}
