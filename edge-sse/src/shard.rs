@@ -221,6 +221,7 @@ impl Shard {
             apart: Some(Box::new(Apart::new(Feed::new(opened.cursor), first))),
             expires_at: opened.expires_at,
             ends_at: None,
+            tells_at: None,
             access: opened.access,
             held: opened.held,
             _place: place,

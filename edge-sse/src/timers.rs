@@ -4,10 +4,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long before its token ends a client is told.
-pub const EXPIRING_BEFORE: Duration = Duration::from_secs(30);
+/// How long before its token ends a client is told, where so much is left.
+const EXPIRING_BEFORE: Duration = Duration::from_secs(30);
 /// How long a position beyond the log's end waits before it is taken for a position of the future (design 3.5).
 pub const FUTURE_WAITS: Duration = Duration::from_secs(5);
+
+/// How long before its end a token's holder is told, where the token lives for so long from now on: never at once, so that who answers each
+/// notice with another short token does not do so without end.
+#[must_use]
+pub fn told_before(lives: Duration) -> Duration {
+    EXPIRING_BEFORE.min(lives / 2)
+}
 
 /// The moments of one stream.
 #[derive(Debug, Clone)]
@@ -54,7 +61,7 @@ impl Timers {
     /// The stream's token lives for so long, from now on.
     pub fn token_lives(&mut self, now: Instant, lives: Option<Duration>) {
         self.expires = lives.and_then(|lives| now.checked_add(lives));
-        self.expiring = self.expires.map(|at| at.checked_sub(EXPIRING_BEFORE).unwrap_or(now).max(now));
+        self.expiring = lives.and_then(|lives| now.checked_add(lives - told_before(lives)));
     }
 
     /// The stream leaves at this moment.
@@ -119,10 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_ends_within_the_notice_is_told_at_once() {
+    fn the_end_of_a_short_token_is_told_once_half_of_its_time_before() {
         let now = Instant::now();
-        let mut timers = Timers::new(now, Duration::from_secs(15), Some(Duration::from_secs(3)));
-        assert_eq!(timers.due(now), Some(Due::Expiring));
-        assert_eq!(timers.next(), now + Duration::from_secs(3));
+        let second = Duration::from_secs(1);
+        let mut timers = Timers::new(now, 15 * second, Some(4 * second));
+        assert_eq!((timers.due(now), timers.next()), (None, now + 2 * second));
+        assert_eq!(timers.due(now + 2 * second), Some(Due::Expiring));
+        assert_eq!((timers.due(now + 2 * second), timers.next()), (None, now + 4 * second));
     }
 }

@@ -132,6 +132,30 @@ async fn wire(world: &World, served: &Served, sub: &str, query: &str) -> (Wire, 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_each_token_is_told_at_most_once_and_that_of_the_last_one_before_it_comes() {
+    let (world, served) = on_sockets().await;
+    let (mut ada, id) = wire(&world, &served, "ada", "channel=team:a").await;
+    let ends = |seconds| world.now().plus(Duration::from_secs(seconds));
+    let mut last = ends(0);
+    for seconds in [4, 3, 2] {
+        last = ends(seconds); // each ends before the one before it, so that its notice comes first
+        served.edge.renew(id, Claims { exp: Some(last), ..claims("ada", &["member"]) });
+    }
+    let mut told = Vec::new();
+    let bye = loop {
+        let block = ada.block().await;
+        match block.get("event") {
+            Some("tidegate.expiring") => told.push(block.json()["expires_at"].to_string()),
+            Some("tidegate.bye") => break block,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(bye.json()["reason"], json!("expired"));
+    assert_eq!(told.last(), Some(&json!(last.to_string()).to_string()));
+    assert!(told.windows(2).all(|two| two[0] != two[1]), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_a_cohort_leaves_it_alone() {
     let (world, served) = on_sockets().await;
     let query = "channel=team:a&channel=wiki:en";

@@ -1,5 +1,6 @@
 //! A stream outlives its tokens: ten of them end under it, and it never connects again. Whoever posts for another's connection learns nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use policy::{Claims, Signer};
@@ -69,11 +70,13 @@ fn id_of(ready: &Value) -> String {
     ready["connection_id"].as_str().expect("a connection").to_owned()
 }
 
-/// Passes over what says that a token ends soon.
-async fn next(stream: &mut Stream) -> Block {
+/// Passes over what says that a token ends soon, which is said once of each token.
+async fn next(stream: &mut Stream, told: &mut BTreeSet<String>) -> Block {
     loop {
         let block = stream.block(WITHIN).await;
-        if !block.is("tidegate.expiring") && !block.is("tidegate.position") {
+        if block.is("tidegate.expiring") {
+            assert!(told.insert(block.json()["expires_at"].to_string()), "said twice: {block:?}");
+        } else if !block.is("tidegate.position") {
             return block;
         }
     }
@@ -103,13 +106,14 @@ async fn ten_tokens_end_under_one_stream_and_it_never_connects_again() {
     }
     until(ends(TOKENS - 1).plus(APART / 4)).await;
     place.publish("after ten").await;
-    for stream in [&mut plain, &mut other] {
-        let block = next(stream).await;
+    let mut told = [BTreeSet::new(), BTreeSet::new()];
+    for (stream, told) in [&mut plain, &mut other].into_iter().zip(&mut told) {
+        let block = next(stream, told).await;
         assert!(block.is_event() && block.json()["id"] == json!("after ten"), "{block:?}");
     }
     assert_eq!(socket.of("event").await["data"]["page"], json!("after ten"));
-    for stream in [&mut plain, &mut other] {
-        let bye = next(stream).await;
+    for (stream, told) in [&mut plain, &mut other].into_iter().zip(&mut told) {
+        let bye = next(stream, told).await;
         assert!(bye.is("tidegate.bye") && bye.json()["reason"] == json!("expired"), "{bye:?}");
     }
     assert_eq!(socket.of("tidegate.bye").await["reason"], json!("expired"));

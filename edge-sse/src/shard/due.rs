@@ -12,7 +12,7 @@ use crate::feed::{Feed, fresh_ends};
 use crate::frame::{Chunk, Notice, json};
 use crate::notice::{ByeReason, EXPIRING, Expiring, POSITION};
 use crate::stream::bye;
-use crate::timers::EXPIRING_BEFORE;
+use crate::timers::told_before;
 
 impl Shard {
     pub(super) fn take_due(&mut self) {
@@ -26,7 +26,7 @@ impl Shard {
                 }
                 Due::Future => self.look_beyond(seat),
                 Due::Stalled => self.look_whether_stuck(seat, now),
-                Due::Expiring if self.ends_by(seat, now + EXPIRING_BEFORE) => self.expiring(seat),
+                Due::Expiring if self.tells_by(seat, now) => self.expiring(seat),
                 Due::Expired if self.ends_by(seat, now) => self.bye(seat, ByeReason::Expired),
                 Due::Expiring | Due::Expired => {} // of a token that another one has followed
                 Due::Drain => self.bye(seat, ByeReason::Drain),
@@ -39,10 +39,18 @@ impl Shard {
     pub(super) fn expect_end(&mut self, seat: Seat) {
         let (time, now) = (self.shared.clock.now(), Instant::now());
         let Some(member) = self.member(seat) else { return };
-        member.ends_at = member.expires_at.and_then(|at| now.checked_add(at.since(time)));
-        let Some(ends) = member.ends_at else { return };
-        self.agenda.set(ends.checked_sub(EXPIRING_BEFORE).unwrap_or(now).max(now), seat, Due::Expiring);
-        self.agenda.set(ends, seat, Due::Expired);
+        let lives = member.expires_at.map(|at| at.since(time));
+        member.ends_at = lives.and_then(|lives| now.checked_add(lives));
+        member.tells_at = lives.and_then(|lives| now.checked_add(lives - told_before(lives)));
+        let moments = [(member.tells_at, Due::Expiring), (member.ends_at, Due::Expired)];
+        for (at, due) in moments {
+            at.into_iter().for_each(|at| self.agenda.set(at, seat, due));
+        }
+    }
+
+    /// Whether the holder of a stream's token is told of its end at a moment; once.
+    fn tells_by(&mut self, seat: Seat, now: Instant) -> bool {
+        self.member(seat).is_some_and(|member| member.tells_at.take_if(|at| *at <= now).is_some())
     }
 
     /// Whether a stream's token has ended by a moment.

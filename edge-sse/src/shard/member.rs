@@ -45,6 +45,8 @@ pub struct Member {
     pub expires_at: Option<Timestamp>,
     /// The same, by the clock that the shard's agenda goes by.
     pub ends_at: Option<Instant>,
+    /// When its holder is told of that; none once they were.
+    pub tells_at: Option<Instant>,
     /// What it was given.
     pub access: Access,
     /// The partitions that it reads.

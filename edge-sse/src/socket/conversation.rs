@@ -32,7 +32,7 @@ use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, Lost, POSITION, REA
 use crate::reading::{Gathered, Leaves, Reading};
 use crate::refusal::Refusal;
 use crate::subscription::Subscription;
-use crate::timers::EXPIRING_BEFORE;
+use crate::timers::told_before;
 
 /// Events of one client that may be on their way to the log.
 const PUBLISHING_MOST: usize = 16;
@@ -364,7 +364,8 @@ impl Conversation {
 
 /// When a client is told that its token ends.
 fn expiring(reading: &Reading, now: Instant) -> Option<Instant> {
-    reading.expires().map(|at| at.checked_sub(EXPIRING_BEFORE).unwrap_or(now))
+    let lives = reading.expires()?.saturating_duration_since(now);
+    now.checked_add(lives - told_before(lives))
 }
 
 fn cloud_event(publication: &Publication) -> String {
