@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use schemas::channel::Channel;
 use schemas::event::Attributes;
+use schemas::grant::Grant;
 use schemas::id::{EventId, EventType, Source, Tenant};
 use schemas::lane::Lane;
 use schemas::time::Timestamp;
@@ -89,6 +90,7 @@ impl Example {
             data: &self.event.data,
             publisher: self.event.publisher.as_ref(),
             reader: &self.bearer,
+            granted: &Grant::nothing(),
             filter: self.filter.clone(),
             routed_at: time,
             read_at: time.plus(self.after),

@@ -1,6 +1,6 @@
 //! The way of one event to one reader, step by step: why it went on, what was trimmed, or where it stopped.
 //!
-//! In: an event, who publishes it, who reads it, what they want, and when. Out: the steps, and what is seen at the end. It decides nothing
+//! In: an event, who publishes it, who reads it, what they were granted and want, and when. Out: the steps, and what is seen at the end. It decides nothing
 //! itself: every step asks the function that ingest, router and edge ask. Examples of catalogues are run by it.
 
 use std::collections::BTreeSet;
@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use schemas::channel::ChannelPattern;
 use schemas::delivery::{Delivery, Origin};
 use schemas::event::Attributes;
+use schemas::grant::Grant;
 use schemas::id::Label;
 use schemas::lane::Lane;
 use schemas::partition::TopicPartition;
@@ -19,7 +20,9 @@ use crate::catalogue::{Catalogues, Unplaced};
 use crate::claims::Claims;
 use crate::event_rule::{Came, TypePolicy};
 use crate::filter::Filter;
-use crate::reader::{Sight, Withheld};
+use crate::grants::{Standing, standing, widen};
+use crate::reader::{Reader, Sight, Withheld};
+use crate::visible::Visible;
 
 /// What is to be explained.
 #[derive(Debug, Clone)]
@@ -32,6 +35,8 @@ pub struct Question<'a> {
     pub publisher: Option<&'a Claims>,
     /// Who reads.
     pub reader: &'a Claims,
+    /// What they were granted beside their token, and what was revoked.
+    pub granted: &'a Grant,
     /// What they want.
     pub filter: Option<Filter>,
     /// When it is routed, and when it is read.
@@ -214,14 +219,8 @@ fn read(
     delivery: &Delivery,
     way: &mut Way,
 ) -> Result<usize, Stopped> {
-    let claims = question.reader;
-    let channel = ChannelPattern::One(delivery.channel.clone());
-    if let Err(refusal) = catalogues.may_subscribe(claims, &channel) {
-        return Err(way.stop("subscribe", format!("{} may not subscribe to {channel}: {refusal}", who(claims))));
-    }
-    way.pass("subscribe", format!("{} may subscribe to {channel}", who(claims)));
-    let reader = catalogues.reader(claims).filtered(question.filter.clone());
-    let held: Vec<Label> = reader.labels.iter().cloned().collect();
+    let reader = subscribe(catalogues, question, delivery, way)?;
+    let (claims, held) = (question.reader, reader.labels.iter().cloned().collect::<Vec<Label>>());
     let (step, why) = match reader.sees(delivery, question.read_at) {
         Sight::View(view) => {
             way.pass("audience", format!("it is for {}, with {}", who(claims), labels(&held)));
@@ -236,6 +235,33 @@ fn read(
         Sight::Filtered => ("filter", "the filter is not true on what this reader would get".to_owned()),
     };
     Err(way.stop(step, why))
+}
+
+/// The channel's right, by the token or by a grant, and how far back it reaches.
+fn subscribe(
+    catalogues: &Catalogues,
+    question: &Question<'_>,
+    delivery: &Delivery,
+    way: &mut Way,
+) -> Result<Reader, Stopped> {
+    let (claims, granted) = (question.reader, question.granted);
+    let channel = ChannelPattern::One(delivery.channel.clone());
+    let entitled = catalogues.entitle(claims, granted, &channel).map_err(|refusal| {
+        let revoked = if standing(granted, &channel) == Standing::Revoked { ", for it was revoked" } else { "" };
+        way.stop("subscribe", format!("{} may not subscribe to {channel}: {refusal}{revoked}", who(claims)))
+    })?;
+    let by_grant = if entitled.by_grant { ", by what they were granted" } else { "" };
+    way.pass("subscribe", format!("{} may subscribe to {channel}{by_grant}", who(claims)));
+    let from = entitled.visible_from.map(|from| from.to_string());
+    let visible = Visible::of(&[(channel, entitled)]);
+    if !visible.shows(&delivery.channel, question.routed_at) {
+        let from = from.unwrap_or_default();
+        return Err(
+            way.stop("history", format!("the log took it at {}, and they see from {from} on", question.routed_at))
+        );
+    }
+    let reader = catalogues.reader(&widen(claims, granted)).seeing(visible);
+    Ok(reader.filtered(question.filter.clone()))
 }
 
 fn show(delivery: &Delivery, view: usize, way: &mut Way) {

@@ -1,4 +1,5 @@
-//! What users are granted, as administrators ask for it and change it: the same for the door and for the verbs with `--kafka`.
+//! What users are granted, as administrators ask for it and change it: the same for the door and for the verbs with `--kafka`. What is shown
+//! can be read again.
 
 use std::sync::Arc;
 
@@ -6,10 +7,10 @@ use journal::grants::{TableError, WriteError};
 use journal::{GrantTable, GrantWriter, Journal, JournalError, ReadError, Registry, TopicNames};
 use policy::grants::{Change, ChangeError, Standing, changed, standing};
 use schemas::channel::ChannelPattern;
-use schemas::grant::{Grant, Held, Revocation, User};
-use schemas::id::Tenant;
-use schemas::time::Timestamp;
-use serde::Serialize;
+use schemas::grant::{Grant, GrantedChannel, Held, Revocation, Scope, User};
+use schemas::id::{Label, Tenant};
+use schemas::time::{Timestamp, TimestampError};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::log::Log;
@@ -23,6 +24,45 @@ pub(crate) struct Granting {
     journal: Arc<dyn Journal>,
     registry: Arc<dyn Registry>,
     names: TopicNames,
+}
+
+/// What is shown of a user, as far as it is a grant.
+#[derive(Debug, Deserialize)]
+struct Shown {
+    channels: Vec<ShownChannel>,
+    revoked: Vec<ShownRevocation>,
+    labels: Vec<ShownName<Label>>,
+    roles: Vec<ShownName<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ShownChannel {
+    scope: Scope,
+    granted_at: String,
+    visible_from: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ShownRevocation {
+    scope: Scope,
+    at: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct ShownName<T> {
+    name: T,
+    granted_at: String,
+}
+
+/// Text that is not what is shown of a user.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShownError {
+    /// It is other JSON, or none.
+    #[error("not what `tidegate who USER --json` prints: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A time is none.
+    #[error(transparent)]
+    Time(#[from] TimestampError),
 }
 
 /// Why not.
@@ -88,6 +128,28 @@ fn shown(user: &User, grant: &Grant) -> Value {
     })
 }
 
+/// Reads what is shown of a user.
+pub(crate) fn read(text: &str) -> Result<Grant, ShownError> {
+    let Shown { channels, revoked, labels, roles } = serde_json::from_str(text)?;
+    let channel = |shown: ShownChannel| {
+        let visible_from = shown.visible_from.as_deref().map(Timestamp::parse).transpose()?;
+        Ok(GrantedChannel { scope: shown.scope, granted_at: Timestamp::parse(&shown.granted_at)?, visible_from })
+    };
+    let gone = |shown: ShownRevocation| Ok(Revocation { scope: shown.scope, at: Timestamp::parse(&shown.at)? });
+    Ok(Grant {
+        channels: channels.into_iter().map(channel).collect::<Result<_, TimestampError>>()?,
+        revoked: revoked.into_iter().map(gone).collect::<Result<_, TimestampError>>()?,
+        labels: labels.into_iter().map(ShownName::held).collect::<Result<_, TimestampError>>()?,
+        roles: roles.into_iter().map(ShownName::held).collect::<Result<_, TimestampError>>()?,
+    })
+}
+
+impl<T> ShownName<T> {
+    fn held(self) -> Result<Held<T>, TimestampError> {
+        Ok(Held { name: self.name, held: true, at: Timestamp::parse(&self.granted_at)? })
+    }
+}
+
 /// What is held now.
 fn held<T: Serialize>(all: &[Held<T>]) -> Vec<Value> {
     let now = all.iter().filter(|one| one.held);
@@ -129,5 +191,26 @@ impl From<WriteError<ChangeError>> for GrantingError {
                 Self::Unavailable(error.to_string())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_user_is_read_as_it_was() {
+        let at = Timestamp::from_millis(1_760_000_000_123);
+        let scope = |text: &str| Scope::Channels(ChannelPattern::parse(text).unwrap());
+        let visible = |scope, visible_from| GrantedChannel { scope, granted_at: at, visible_from };
+        let grant = Grant {
+            channels: vec![visible(scope("goal:1"), None), visible(scope("team:*"), Some(Timestamp::from_millis(7)))],
+            labels: vec![Held { name: Label::parse("health").unwrap(), held: true, at }],
+            roles: vec![Held { name: "coach".to_owned(), held: true, at }],
+            revoked: vec![Revocation { scope: scope("user:eve"), at }],
+        };
+        let user = User::new(Tenant::default_tenant(), "ada").unwrap();
+        assert_eq!(read(&shown(&user, &grant).to_string()).unwrap(), grant);
+        assert!(read("{}").is_err() && read("[]").is_err());
     }
 }

@@ -82,6 +82,12 @@ fn an_explanation_walks_the_way_and_names_where_it_ends() {
         assert!(member.contains(said), "{said} in {member}");
     }
     assert!(!member.contains("We talk"), "{member}");
+    let granted = |channels: Value| json!({"tenant": "default", "user": "eve", "channels": channels, "revoked": [], "labels": [], "roles": []});
+    let from = |at: &str| json!([{"scope": "goal:*", "granted_at": at, "visible_from": null}]);
+    let by_grant = |channels: Value| explain(r#"{"sub": "eve"}"#, &["--granted", &granted(channels).to_string()]);
+    assert!(by_grant(json!([])).contains("STOP subscribe"));
+    assert!(by_grant(from("2026-03-01T07:00:00Z")).contains("goal:12, by what they were granted"));
+    assert!(by_grant(from("2026-03-02T08:00:00Z")).contains("STOP history"));
     let manager = explain(r#"{"sub": "max", "roles": ["manager"]}"#, &["--filter", "data.progress > 0.5"]);
     assert!(manager.contains("STOP filter") && manager.ends_with("not seen"), "{manager}");
     let nobody: Value = serde_json::from_str(&explain("{}", &["--json"])).unwrap();

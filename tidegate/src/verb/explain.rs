@@ -5,9 +5,11 @@ use std::io::Read;
 
 use policy::{Claims, Explanation, Filter, Outcome, Question};
 use schemas::cloudevent::PostedEvent;
+use schemas::grant::Grant;
 use schemas::time::Timestamp;
 
 use crate::failure::Failure;
+use crate::granting;
 use crate::verb::{catalogue, say};
 
 /// An event may have so many bytes; more is no event.
@@ -22,6 +24,9 @@ pub(crate) struct Args {
     /// Who reads: claims as JSON, or a file that holds them, e.g. '{"sub": "ada", "roles": ["member"]}'
     #[arg(long = "as", value_name = "CLAIMS", default_value = "{}")]
     reader: String,
+    /// What the reader is granted beside their token, as `who USER --json` prints it: JSON, or a file that holds it
+    #[arg(long, value_name = "GRANTS")]
+    granted: Option<String>,
     /// Who publishes it through the HTTP door: claims; without, its producer writes to the log itself
     #[arg(long, value_name = "CLAIMS")]
     by: Option<String>,
@@ -43,6 +48,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let names = if args.catalogue.is_empty() { policy::Catalogues::shipped() } else { args.catalogue.clone() };
     let catalogues = catalogue::load(&names).map_err(|errors| Failure::Usage(errors.lines))?;
     let event = event(&args.event)?;
+    let granted = args.granted.as_deref().map(grants).transpose()?.unwrap_or_else(Grant::nothing);
     let (reader, publisher) = (claims(&args.reader)?, args.by.as_deref().map(claims).transpose()?);
     let filter = args.filter.as_deref().map(Filter::compile).transpose().map_err(|error| wrong("--filter", &error))?;
     let read_at = args.at.as_deref().map(Timestamp::parse).transpose().map_err(|error| wrong("--at", &error))?;
@@ -52,6 +58,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         data: &event.data,
         publisher: publisher.as_ref(),
         reader: &reader,
+        granted: &granted,
         filter,
         routed_at,
         read_at: read_at.unwrap_or(routed_at),
@@ -71,6 +78,11 @@ fn event(text: &str) -> Result<PostedEvent, Failure> {
 fn claims(text: &str) -> Result<Claims, Failure> {
     let text = text_of(text).map_err(|error| wrong("claims", &error))?;
     Claims::from_json(&text).map_err(|error| wrong("claims", &error))
+}
+
+fn grants(text: &str) -> Result<Grant, Failure> {
+    let text = text_of(text).map_err(|error| wrong("--granted", &error))?;
+    granting::read(&text).map_err(|error| wrong("--granted", &error))
 }
 
 /// JSON itself begins with a brace; anything else is a file's name.
