@@ -19,6 +19,8 @@ use tests::stream::Stream;
 const WITHIN: Duration = Duration::from_secs(20);
 const SECRET: &[u8] = b"a secret of more than 32 bytes, for tests only";
 const NAME: &str = "https://id.example";
+/// Whose connection it is does not matter to who is nobody.
+const RENEWAL: &str = "/v1/connections/0198c0de-0000-7000-8000-000000000000/token";
 const INVALID: &str = r#"Bearer realm="tidegate", error="invalid_token""#;
 
 /// A process that believes an issuer, and the holder of a key file.
@@ -41,10 +43,13 @@ enum Door {
     Tickets,
     TicketOfStream,
     TicketOfSocket,
+    Renewal,
+    RenewalInBody,
+    Grants,
 }
 
 impl Door {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Stream,
         Self::FirstName,
         Self::History,
@@ -53,6 +58,9 @@ impl Door {
         Self::Tickets,
         Self::TicketOfStream,
         Self::TicketOfSocket,
+        Self::Renewal,
+        Self::RenewalInBody,
+        Self::Grants,
     ];
 }
 
@@ -118,6 +126,9 @@ impl Place {
             Door::Tickets => self.http.post(self.process.url("/v1/tickets")).bearer_auth(token),
             Door::TicketOfStream => get(&format!("/v1/stream?channel=wiki:en&ticket={token}")),
             Door::TicketOfSocket => upgrade(&format!("/v1/ws?token={token}")),
+            Door::Renewal => self.http.post(self.process.url(RENEWAL)).bearer_auth(token),
+            Door::RenewalInBody => self.http.post(self.process.url(RENEWAL)).body(json!({"token": token}).to_string()),
+            Door::Grants => get("/v1/grants?user=ada").bearer_auth(token),
         }
     }
 
