@@ -22,6 +22,8 @@ const FIGHTS: Rounds = Rounds { ordinary: 20, soak: 40 };
 const CONNECTIONS: Rounds = Rounds { ordinary: 10_000, soak: 100_000 };
 /// Streams of a user who is revoked what they were granted.
 const GRANTED_STREAMS: Rounds = Rounds { ordinary: 600, soak: 10_000 };
+/// Events and readers, each with each, whose bytes are compared with the plainest code's.
+const WITHHOLDING: Rounds = Rounds { ordinary: 50_000, soak: 1_000_000 };
 
 impl Rounds {
     fn now(self) -> usize {
@@ -45,6 +47,15 @@ pub fn seeds() -> Range<u64> {
     }
     let first = if soaks() { u64::from(rand::random::<u32>()) } else { 0 };
     first..first + number("TIDEGATE_SEEDS").unwrap_or_else(|| u64::try_from(SEEDS.now()).unwrap_or(u64::MAX))
+}
+
+/// The first seed of the stories in which events are withheld, and how many events and readers there are; one story with `TIDEGATE_SEED`.
+#[must_use]
+pub fn withholding() -> (u64, usize) {
+    match std::env::var("TIDEGATE_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => (seed, 1),
+        None => (if soaks() { u64::from(rand::random::<u32>()) } else { 0 }, WITHHOLDING.now()),
+    }
 }
 
 /// Kills of a role, or of the whole process, in one replay.
