@@ -28,7 +28,7 @@ impl Paths {
             longs: vec![path("n")],
             flags: vec![path("flag")],
             lists: vec![path("users")],
-            maps: Vec::new(),
+            maps: vec![path("tags")],
         }
     }
 

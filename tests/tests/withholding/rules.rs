@@ -37,6 +37,8 @@ pub enum Term {
     Has(Path, String),
     Longer(Path, usize),
     At(Path, String, String),
+    /// What stands in a mapping under a text of the payload: a failure knows that text.
+    Under(Path, Path, String),
     TypeIs(String),
     LaneIs(String),
     ChannelIs(String),
@@ -63,8 +65,9 @@ impl Term {
         let again = |chance: &mut Chance| Box::new(Self::draw(chance, known, depth + 1));
         let word = |chance: &mut Chance| if chance.one_in(4) { chance.pick(known.guesses) } else { chance.word() };
         match chance.below(if depth < 2 { 13 } else { 9 }) {
-            0 if !known.maps.is_empty() => Self::At(chance.pick(known.maps), "k".to_owned(), word(chance)),
-            0..3 => Self::Is(chance.pick(known.texts), word(chance)),
+            0 if chance.one_in(2) => Self::Under(chance.pick(known.maps), chance.pick(known.texts), word(chance)),
+            0 => Self::At(chance.pick(known.maps), "k".to_owned(), word(chance)),
+            1 | 2 => Self::Is(chance.pick(known.texts), word(chance)),
             3 => Self::Above(chance.pick(known.longs), chance.pick(&[-8, -2, 0, 3, 7])),
             4 => Self::True(chance.pick(known.flags)),
             5 => Self::Has(chance.pick(known.lists), word(chance)),
@@ -87,6 +90,7 @@ impl Term {
             Self::Has(path, word) => format!("{} in {}", text(word), at(path)),
             Self::Longer(path, length) => format!("size({}) > {length}", at(path)),
             Self::At(path, key, word) => format!("{}[{}] == {}", at(path), text(key), text(word)),
+            Self::Under(path, key, word) => format!("{}[{}] == {}", at(path), at(key), text(word)),
             Self::TypeIs(name) => format!("event.type == {}", text(name)),
             Self::LaneIs(lane) => format!("{} == {}", names.lane, text(lane)),
             Self::ChannelIs(id) => format!("channel.id == {}", text(id)),
@@ -105,6 +109,10 @@ impl Term {
             Self::Has(path, word) => has(at(scope.data, path)?, word),
             Self::Longer(path, length) => Some(size(at(scope.data, path)?)? > *length),
             Self::At(path, key, word) => Some(at(scope.data, path)?.as_object()?.get(key)? == word),
+            Self::Under(path, key, word) => {
+                let key = at(scope.data, key)?.as_str()?;
+                Some(at(scope.data, path)?.as_object()?.get(key)? == word)
+            }
             Self::TypeIs(name) => Some(scope.event_type == name),
             Self::LaneIs(lane) => Some(scope.lane == Some(lane.as_str())),
             Self::ChannelIs(id) => Some(scope.channel_id == id),

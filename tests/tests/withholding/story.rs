@@ -169,6 +169,7 @@ impl EventKind {
             ("flag", Type::Bool),
             ("users", Type::List(Box::new(Type::Text))),
             ("when", Type::Moment),
+            ("tags", Type::Map(Box::new(Type::Text))),
         ];
         let field =
             |(name, of): (&str, Type)| Field { name: name.to_owned(), of, labels: Vec::new(), masks: BTreeMap::new() };
