@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -27,6 +28,8 @@ pub(super) const POLL: Duration = Duration::from_millis(500);
 const ROOM_WAIT: Duration = Duration::from_millis(500);
 /// Bytes gathered before they are handed over, though more are there: wishes are looked at between batches.
 const BATCH_BYTES: usize = 256 * 1024;
+/// How long what comes right behind a first record is waited for: an answer is told partition by partition.
+const COMPANY_WAIT: Duration = Duration::from_millis(1);
 /// The pause before a doubted place is asked about again.
 const DOUBT_PAUSE: Duration = Duration::from_millis(200);
 /// How long the ends of a doubted partition may take to be told; other partitions wait meanwhile.
@@ -61,9 +64,12 @@ enum State {
     Resting,
 }
 
-/// Records gathered and not yet handed over.
+/// What was gathered and is not yet handed over: whoever reads is woken once for all of it.
 #[derive(Default)]
 struct Batch {
+    /// What ends a partition's part of the batch, and the records before it.
+    said: Vec<(TopicPartition, u64, Said)>,
+    /// Records behind that.
     records: HashMap<TopicPartition, Vec<Record>>,
     bytes: usize,
 }
@@ -168,7 +174,12 @@ impl Fetch {
         while batch.bytes < BATCH_BYTES {
             match self.queue.poll(wait, &mut self.topics) {
                 Polled::Nothing => break,
-                Polled::Record(record) => self.take_record(record, &mut batch),
+                Polled::Record(record) => {
+                    if batch.bytes == 0 {
+                        thread::sleep(COMPANY_WAIT);
+                    }
+                    self.take_record(record, &mut batch);
+                }
                 Polled::End { partition, at } => self.take_end(&partition, at, &mut batch),
                 Polled::Partition { partition, code, detail } => self.take_error(&partition, code, &detail),
                 Polled::Client { code, detail, fatal } => self.take_client_error(code, &detail, fatal),
@@ -176,8 +187,8 @@ impl Fetch {
             }
             wait = Duration::ZERO;
         }
-        let said = batch.records.into_iter().filter_map(|(partition, records)| self.said(partition, records));
-        self.exchange.say(said);
+        let records = batch.records.into_iter().filter_map(|(partition, records)| self.said(partition, records));
+        self.exchange.say(batch.said.into_iter().chain(records));
     }
 
     fn take_record(&mut self, record: Record, batch: &mut Batch) {
@@ -197,14 +208,14 @@ impl Fetch {
 
     fn take_end(&mut self, partition: &TopicPartition, at: u64, batch: &mut Batch) {
         if let Some(records) = batch.records.remove(partition) {
-            self.exchange.say(self.said(partition.clone(), records));
+            batch.said.extend(self.said(partition.clone(), records));
         }
         let Some(place) = self.places.get_mut(partition) else { return };
         // An end below the next offset was reported by a broker that is itself behind.
         if at >= place.next && place.end_said != Some(at) {
             place.next = at;
             place.end_said = Some(at);
-            self.exchange.say([(partition.clone(), place.generation, Said::End(at))]);
+            batch.said.push((partition.clone(), place.generation, Said::End(at)));
         }
     }
 
