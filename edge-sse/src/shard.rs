@@ -53,7 +53,8 @@ pub struct Shard {
     shared: Arc<Shared>,
     bell: Arc<Bell>,
     poll: Poll,
-    members: Slab<Member>,
+    /// By their slots; boxed, because a slab that grows keeps room for half as many again.
+    members: Slab<Box<Member>>,
     lives: u32,
     cohorts: Cohorts,
     agenda: Agenda,
@@ -210,7 +211,7 @@ impl Shard {
             None => first.extend_from_slice(&opened.opening),
             Some(gzip) => first.extend_from_slice(&gzip.join(&self.coder.single(&opened.opening))),
         }
-        entry.insert(Member {
+        entry.insert(Box::new(Member {
             socket,
             gzip,
             seat,
@@ -225,7 +226,7 @@ impl Shard {
             access: opened.access,
             held: opened.held,
             _place: place,
-        });
+        }));
         self.stand_apart(seat);
         self.agenda.beat(seat, Instant::now());
         self.expect_end(seat);
@@ -267,7 +268,8 @@ impl Shard {
     }
 
     fn member(&mut self, seat: Seat) -> Option<&mut Member> {
-        self.members.get_mut(cohort::at(seat.slot)).filter(|member| member.seat == seat)
+        let member = self.members.get_mut(cohort::at(seat.slot))?;
+        (member.seat == seat).then_some(member)
     }
 
     fn apart(&mut self, seat: Seat) -> Option<&mut Apart> {
