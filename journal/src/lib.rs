@@ -17,6 +17,7 @@ pub mod grants;
 pub mod embedded;
 pub mod kafka;
 pub mod laws;
+pub mod spill;
 
 use async_trait::async_trait;
 use schemas::partition::TopicPartition;

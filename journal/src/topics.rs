@@ -1,6 +1,7 @@
 //! The topics that Tidegate makes: their names, their identities, and what the delivery topics are now (design 3.1, 3.6).
 
 mod plan;
+mod entries;
 mod generations;
 
 use std::sync::Arc;
@@ -152,6 +153,12 @@ impl TopicNames {
     #[must_use]
     pub fn grants(&self) -> String {
         format!("{}grants", self.prefix)
+    }
+
+    /// `reference.<name>`.
+    #[must_use]
+    pub fn reference(&self, name: &str) -> String {
+        format!("{}reference.{name}", self.prefix)
     }
 
     /// The router's consumer group.

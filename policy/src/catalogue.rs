@@ -4,6 +4,7 @@
 //! [`Catalogues::load`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use schemas::avro::MaskKey;
 use schemas::channel::{Channel, ChannelPattern};
@@ -15,6 +16,7 @@ use schemas::limits;
 use crate::channel_rule::{Asked, ChannelPolicy, ChannelRule, Refusal};
 use crate::check::{self, Compiled};
 use crate::claims::Claims;
+use crate::enrichment::Reference;
 use crate::event_rule::{TypePolicy, Wishes};
 use crate::files::{self, BUNDLE_BYTES, CatalogueSource, CatalogueVersion, Folder};
 use crate::generator::Generator;
@@ -158,6 +160,11 @@ impl Catalogues {
     pub fn domains(&self) -> Vec<String> {
         let domains: BTreeSet<&str> = self.compiled.types.keys().map(EventType::domain).collect();
         domains.into_iter().map(str::to_owned).collect()
+    }
+
+    /// The tables that types are enriched from, sorted: one topic `reference.<name>` each.
+    pub fn references(&self) -> impl Iterator<Item = &Arc<Reference>> {
+        self.compiled.references.values()
     }
 
     /// All types, sorted.

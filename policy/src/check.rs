@@ -3,19 +3,22 @@
 //! In: the files. Out: the policy, compiled, as far as it goes; everything that is wrong is in the report, and nothing is
 //! served where the report is not empty.
 
+mod enrichment;
 mod event_rules;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemas::avro::MaskKey;
 use schemas::id::EventType;
 use schemas::limits;
 use schemas::time::Timestamp;
 
+use enrichment::References;
 use event_rules::EventRules;
 
 use crate::channel_rule::{ChannelPolicy, ChannelRule};
-use crate::declaration::{Declaration, DeclaredChannel, DeclaredRequires, DeclaredType, start_of};
+use crate::declaration::{Declaration, DeclaredChannel, DeclaredReference, DeclaredRequires, DeclaredType, start_of};
 use crate::event_rule::TypePolicy;
 use crate::example::Example;
 use crate::files::{CATALOGUE_FILE, Folder, GENERATOR_FILE, MAP_FILE};
@@ -39,6 +42,7 @@ pub(crate) fn no_key() -> MaskKey {
 pub(crate) struct Compiled {
     pub(crate) folders: BTreeMap<String, Folder>,
     pub(crate) channels: BTreeMap<String, ChannelPolicy>,
+    pub(crate) references: References,
     pub(crate) types: BTreeMap<EventType, TypePolicy>,
     pub(crate) roles: BTreeMap<String, LabelSet>,
     pub(crate) examples: Vec<Example>,
@@ -65,6 +69,11 @@ pub(crate) fn compile(folders: Vec<Folder>, report: &mut Report) -> Compiled {
     for (folder, _) in &declared {
         let text = folder.text(GENERATOR_FILE);
         generators.extend(text.and_then(|text| Generator::read(&folder.file(GENERATOR_FILE), text, report)));
+    }
+    for (folder, declaration) in &declared {
+        for reference in &declaration.references {
+            compiled.add_reference(folder, reference, report);
+        }
     }
     let mut records = BTreeMap::new();
     for (folder, declaration) in &declared {
@@ -141,6 +150,13 @@ impl Compiled {
         })
     }
 
+    fn add_reference(&mut self, folder: &Folder, declared: &DeclaredReference, report: &mut Report) {
+        let Some(reference) = enrichment::reference(folder, declared, report) else { return };
+        if self.references.insert(reference.name.clone(), Arc::new(reference)).is_some() {
+            report.add(&declared.name.place, format!("the reference {} is declared twice", declared.name.value));
+        }
+    }
+
     fn add_type(
         &mut self,
         folder: &Folder,
@@ -157,6 +173,7 @@ impl Compiled {
         let (Some(schema), Some(kind)) = (schema, &declared.channel) else { return };
         let sets = label_sets(&schema.schema.labels(), self.roles.values());
         let views = report.check(&name.place, sets).unwrap_or_default();
+        let joins = enrichment::compile(&declared.enrich, &schema, &self.references, &rules, report);
         let reads = rules.reads();
         let EventRules { lane, wishes, audience, expires, conflate } = rules;
         let policy = TypePolicy {
@@ -169,6 +186,7 @@ impl Compiled {
             audience,
             expires,
             conflate,
+            joins,
             views,
             event_bytes_max: limits::EVENT_BYTES_DEFAULT,
             mask_key: no_key(),

@@ -10,7 +10,9 @@ use schemas::id::{EventType, Label};
 use schemas::lane::Lane;
 
 use crate::declared_example;
+use crate::declared_join;
 use crate::document::{Node, Reader};
+use crate::enrichment::Missing;
 use crate::example::Example;
 use crate::report::{Located, Place, Report};
 
@@ -22,6 +24,7 @@ pub const DOMAIN_BYTES: usize = 64;
 pub(crate) struct Declaration {
     pub(crate) name: Option<Located<String>>,
     pub(crate) channels: Vec<DeclaredChannel>,
+    pub(crate) references: Vec<DeclaredReference>,
     pub(crate) types: Vec<DeclaredType>,
     pub(crate) roles: Vec<(Located<String>, Vec<Located<Label>>)>,
     pub(crate) examples: Vec<Example>,
@@ -48,6 +51,26 @@ pub(crate) struct DeclaredType {
     pub(crate) regions: Option<Located<String>>,
     pub(crate) expires: Option<Located<String>>,
     pub(crate) conflate: Option<Located<String>>,
+    pub(crate) enrich: Vec<DeclaredJoin>,
+}
+
+/// A table of rows.
+#[derive(Debug)]
+pub(crate) struct DeclaredReference {
+    pub(crate) name: Located<String>,
+    pub(crate) schema: Option<Located<String>>,
+    pub(crate) samples: Vec<(Located<String>, serde_json::Value)>,
+}
+
+/// One entry of `enrich`.
+#[derive(Debug)]
+pub(crate) struct DeclaredJoin {
+    pub(crate) place: Place,
+    pub(crate) from: Option<Located<String>>,
+    pub(crate) key: Option<Located<String>>,
+    /// Fields of the payload, and the row's field that fills each.
+    pub(crate) into: Vec<(Located<String>, Located<String>)>,
+    pub(crate) missing: Missing,
 }
 
 /// `wish`: for a lane the rule that says whose wish counts.
@@ -65,11 +88,14 @@ impl Declaration {
     pub(crate) fn read(file: &Arc<str>, text: &str, report: &mut Report) -> Self {
         let mut declaration = Self::default();
         let Some((mut reader, root)) = Reader::open(file, text, report) else { return declaration };
-        let known = ["name", "channels", "types", "roles", "examples"];
+        let known = ["name", "channels", "references", "types", "roles", "examples"];
         let Some(fields) = reader.fields(&root, "a catalogue", &known) else { return declaration };
         declaration.name = reader.required(&fields, "name").filter(|name| is_catalogue_name(&mut reader, name));
         for (key, node) in sections(&mut reader, fields.get("channels"), "channels") {
             declaration.channels.extend(channel(&mut reader, key, node));
+        }
+        for (key, node) in sections(&mut reader, fields.get("references"), "references") {
+            declaration.references.extend(declared_join::reference(&mut reader, key, node));
         }
         for (key, node) in sections(&mut reader, fields.get("types"), "types") {
             declaration.types.extend(event_type(&mut reader, &key, node));
@@ -130,11 +156,13 @@ fn event_type(reader: &mut Reader<'_>, key: &Located<&str>, node: &Node) -> Opti
         "regions",
         "expires",
         "conflate",
+        "enrich",
     ];
     let fields = reader.fields(node, "a type", &known)?;
     let mut rule = |key: &str| reader.optional(&fields, key).filter(|rule| !rule.value.trim().is_empty());
     let (only_users, except_author, regions) = (rule("only_users"), rule("except_author"), rule("regions"));
     let conflate = rule("conflate");
+    let enrich = fields.get("enrich").map(|node| declared_join::joins(reader, node)).unwrap_or_default();
     Some(DeclaredType {
         event_type: Located { value: name, place: key.place.clone() },
         schema: reader.required(&fields, "schema"),
@@ -147,6 +175,7 @@ fn event_type(reader: &mut Reader<'_>, key: &Located<&str>, node: &Node) -> Opti
         regions,
         expires: reader.optional(&fields, "expires"),
         conflate,
+        enrich,
     })
 }
 

@@ -4,28 +4,25 @@
 //! the payload once per view. It is a pure function of the event and the catalogue; a rule that fails refuses the event.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use apache_avro::types::Value as Avro;
 use bytes::{Bytes, BytesMut};
-use cel::{Context, Value};
 use schemas::avro::{AvroSchema, MaskKey, Masking};
 use schemas::channel::Channel;
+use schemas::cloudevent;
 use schemas::delivery::{Delivery, Origin, View};
 use schemas::event::Attributes;
 use schemas::id::{EventType, Label, Tenant};
 use schemas::lane::Lane;
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
-use schemas::{cloudevent, limits};
 
 use crate::audience::{Audience, AudienceRules};
-use crate::channel_rule::{ChannelRule, channel_value};
-use crate::functions;
-use crate::reads::{Read, Reads};
+use crate::channel_rule::ChannelRule;
+use crate::enrichment::{self, Join, Rows, Unjoined};
+use crate::reads::Reads;
 use crate::rule::Rule;
-use crate::value::{self, CelValue};
 use crate::view::LabelSet;
 
 /// What a rendered event has beside its payload, at the most, when every byte of its attributes is escaped to `\u00XX`.
@@ -130,6 +127,7 @@ pub struct TypePolicy {
     pub(crate) audience: AudienceRules,
     pub(crate) expires: Expiry,
     pub(crate) conflate: Option<Rule>,
+    pub(crate) joins: Vec<Join>,
     /// What the rules read together: the payload's CEL value is built once.
     pub(crate) reads: Reads,
     /// The label sets of its views, the last being the union of all.
@@ -194,6 +192,20 @@ impl TypePolicy {
         &self.views
     }
 
+    /// What its events are enriched from.
+    #[must_use]
+    pub fn joins(&self) -> &[Join] {
+        &self.joins
+    }
+
+    /// Fills the places of a payload that rows fill; what a producer wrote there does not count. `waited` is how long the event has waited.
+    ///
+    /// # Errors
+    /// It waits for a row or a whole table, or it is to be dead-lettered; the payload is as it was.
+    pub fn enrich(&self, payload: &mut Avro, rows: &dyn Rows, waited: Duration) -> Result<(), Unjoined> {
+        enrichment::enrich(&self.joins, payload, rows, waited)
+    }
+
     /// Labels that a rule of `requires` may name.
     pub(crate) fn labels_of_rules(&self) -> impl Iterator<Item = Label> {
         self.audience.labels()
@@ -210,18 +222,17 @@ impl TypePolicy {
         time: Timestamp,
         payload: &Avro,
     ) -> Result<Routing, RouteError> {
-        let context = self.context(attributes, channel, time, payload);
-        let Audience { required_labels, only_users, except_author, regions } =
-            self.audience.decide(attributes, &context)?;
-        let ends = self.ends(time, &context)?;
+        let prepared = self.prepare(attributes, channel, time, payload);
+        let Audience { required_labels, only_users, except_author, regions } = prepared.audience()?;
+        let ends = prepared.ends()?;
         let routing = Routing {
-            lane: self.lane(attributes, &context)?,
+            lane: prepared.lane()?,
             required_labels,
             regions,
             only_users,
             except_author,
             expires: attributes.expires.into_iter().chain(ends).min(),
-            conflation_key: self.conflation_key(attributes, &context)?,
+            conflation_key: prepared.conflation_key()?,
             views: self.views.iter().map(|labels| self.view(labels, payload, &attributes.tenant)).collect(),
         };
         self.check_size(attributes, channel, time, &routing)?;
@@ -244,51 +255,6 @@ impl TypePolicy {
         let mut data = Vec::new();
         self.schema.write_view(payload, labels, Masking { key: &self.mask_key, tenant }, &mut data);
         View { labels: labels.iter().cloned().collect(), data: Bytes::from(data) }
-    }
-
-    /// What the rules read, built once for all of them.
-    fn context<'v>(
-        &self,
-        attributes: &'v Attributes,
-        channel: &'v Channel,
-        time: Timestamp,
-        payload: &'v Avro,
-    ) -> Context<'v, 'v> {
-        let mut context = functions::context();
-        if let Some(read) = self.reads.of("payload") {
-            context.add_variable_as_val("payload", value::of_record(payload, read));
-        }
-        if let Some(read) = self.reads.of("event") {
-            context.add_variable_as_val("event", event_value(attributes, channel, time, read));
-        }
-        if let Some(read) = self.reads.of("channel") {
-            context.add_variable_as_val("channel", channel_value(channel.kind(), channel.id(), read));
-        }
-        context
-    }
-
-    fn lane(&self, attributes: &Attributes, context: &Context<'_, '_>) -> Result<Lane, RouteError> {
-        match &self.lane {
-            LaneRule::Producer => Ok(attributes.priority.unwrap_or(Lane::Medium)),
-            LaneRule::Fixed(lane) => Ok(*lane),
-            LaneRule::Rule(rule) => lane(rule, context),
-        }
-    }
-
-    fn conflation_key(&self, attributes: &Attributes, context: &Context<'_, '_>) -> Result<Option<String>, RouteError> {
-        match &self.conflate {
-            None => Ok(attributes.conflation_key.clone()),
-            Some(rule) => conflation_key(rule, context),
-        }
-    }
-
-    /// What the catalogue says of the event's end.
-    fn ends(&self, time: Timestamp, context: &Context<'_, '_>) -> Result<Option<Timestamp>, RouteError> {
-        match &self.expires {
-            Expiry::Never => Ok(None),
-            Expiry::After(after) => Ok(Some(time.plus(*after))),
-            Expiry::Rule(rule) => end(rule, time, context),
-        }
     }
 
     /// An event far below the limit is not rendered: what its attributes can be at the most is added to its payload.
@@ -320,57 +286,6 @@ impl TypePolicy {
         }
     }
 }
-
-fn lane(rule: &Rule, context: &Context<'_, '_>) -> Result<Lane, RouteError> {
-    let failed = |detail: String| RouteError::rule("lane", detail);
-    let word = rule.evaluate_text(context).map_err(failed)?;
-    let lane = word.and_then(|word| Lane::parse(&word).ok());
-    lane.ok_or_else(|| failed("it gives what is no lane".to_owned()))
-}
-
-/// Null and the empty text are no key.
-fn conflation_key(rule: &Rule, context: &Context<'_, '_>) -> Result<Option<String>, RouteError> {
-    let failed = |detail: String| RouteError::rule("conflate", detail);
-    let key = rule.evaluate_text(context).map_err(failed)?.filter(|key| !key.is_empty());
-    match key {
-        Some(key) if key.len() > limits::ATTRIBUTE_BYTES => {
-            Err(failed(format!("it gives {} bytes, more than {}", key.len(), limits::ATTRIBUTE_BYTES)))
-        }
-        key => Ok(key.map(Arc::unwrap_or_clone)),
-    }
-}
-
-/// A time, a duration after the event's, or null for never.
-fn end(rule: &Rule, time: Timestamp, context: &Context<'_, '_>) -> Result<Option<Timestamp>, RouteError> {
-    let failed = |detail: String| RouteError::rule("expires", detail);
-    let given = rule.evaluate(context).map_err(failed)?;
-    if let Value::Timestamp(at) = given {
-        return Ok(Some(Timestamp::from_millis(at.timestamp_millis())));
-    }
-    if let Value::Duration(after) = given {
-        return Ok(Some(Timestamp::from_millis(time.millis().saturating_add(after.num_milliseconds()))));
-    }
-    if given == Value::Null { Ok(None) } else { Err(failed(format!("it gives {}, not a time", given.type_of()))) }
-}
-
-/// `event`: the attributes, absent ones as null; `time` is a timestamp.
-fn event_value<'v>(attributes: &'v Attributes, channel: &'v Channel, time: Timestamp, read: &Read) -> CelValue<'v> {
-    let mut fields = vec![
-        ("id", value::text(Some(attributes.id.as_str()))),
-        ("type", value::text(Some(attributes.event_type.as_str()))),
-        ("source", value::text(Some(attributes.source.as_str()))),
-        ("subject", value::text(Some(channel.as_str()))),
-        ("tenant", value::text(Some(attributes.tenant.as_str()))),
-        ("priority", value::text(attributes.priority.map(Lane::as_str))),
-        ("author", value::text(attributes.author.as_deref())),
-        ("time", value::moment(time.millis())),
-    ];
-    fields.retain(|(name, _)| read.reads(name));
-    value::map(fields)
-}
-
-/// The fields of `event`.
-pub(crate) const EVENT_FIELDS: [&str; 8] = ["id", "type", "source", "subject", "tenant", "priority", "author", "time"];
 
 /// The bytes of the largest rendering.
 fn rendered_bytes(attributes: &Attributes, channel: &Channel, time: Timestamp, routing: &Routing) -> usize {

@@ -3,6 +3,7 @@
 //! In: an event, a reader, and what they should see. Out: nothing, or in words what differs. It decides nothing itself: the way of the
 //! event is [`crate::explain`]'s.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemas::channel::Channel;
@@ -92,6 +93,7 @@ impl Example {
             reader: &self.bearer,
             granted: &Grant::nothing(),
             filter: self.filter.clone(),
+            rows: &BTreeMap::new(),
             routed_at: time,
             read_at: time.plus(self.after),
         });

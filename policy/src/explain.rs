@@ -3,7 +3,8 @@
 //! In: an event, who publishes it, who reads it, what they were granted and want, and when. Out: the steps, and what is seen at the end. It decides nothing
 //! itself: every step asks the function that ingest, router and edge ask. Examples of catalogues are run by it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use schemas::channel::ChannelPattern;
 use schemas::delivery::{Delivery, Origin};
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use crate::catalogue::{Catalogues, Unplaced};
 use crate::claims::Claims;
+use crate::enrichment::{Finally, Missing, Reference, Row, Rows, Unjoined};
 use crate::event_rule::{Came, TypePolicy};
 use crate::filter::Filter;
 use crate::grants::{Standing, standing, widen};
@@ -39,6 +41,8 @@ pub struct Question<'a> {
     pub granted: &'a Grant,
     /// What they want.
     pub filter: Option<Filter>,
+    /// Rows of tables by name and key, as JSON; of a table that is not here the catalogue's samples count.
+    pub rows: &'a BTreeMap<String, BTreeMap<String, Value>>,
     /// When it is routed, and when it is read.
     pub routed_at: Timestamp,
     /// When they read.
@@ -183,11 +187,12 @@ fn place<'c>(catalogues: &'c Catalogues, event: &Attributes, way: &mut Way) -> R
 
 /// The router's part: what policy writes on the event.
 fn route(policy: &TypePolicy, event: &Attributes, question: &Question<'_>, way: &mut Way) -> Result<Delivery, Stopped> {
-    let payload = policy.schema().from_json(question.data).map_err(|mismatches| {
+    let mut payload = policy.schema().from_json(question.data).map_err(|mismatches| {
         let words = mismatches.iter().map(ToString::to_string);
         way.stop("schema", format!("the data does not fit the schema: {}", words.collect::<Vec<_>>().join("; ")))
     })?;
     way.pass("schema", format!("the data is a {}", policy.schema().full_name().unwrap_or_default()));
+    enrich(policy, &mut payload, question, way)?;
     let time = event.time.unwrap_or(question.routed_at);
     let routing = policy
         .route(event, &event.channel, time, &payload)
@@ -210,6 +215,61 @@ fn route(policy: &TypePolicy, event: &Attributes, question: &Question<'_>, way: 
     let views: Vec<String> = delivery.views.iter().map(|view| labels(&view.labels)).collect();
     way.pass("views", views.join(" | "));
     Ok(delivery)
+}
+
+/// Rows as they were handed in, else samples.
+struct Known<'a>(&'a BTreeMap<String, BTreeMap<String, Value>>);
+
+impl Rows for Known<'_> {
+    fn row(&self, reference: &Reference, key: &str) -> Row {
+        let rows = self.0.get(reference.name()).unwrap_or(reference.samples());
+        let row = rows.get(key).and_then(|row| reference.schema().from_json(row).ok());
+        row.map_or(Row::Missing, Row::Found)
+    }
+}
+
+/// What is filled from rows, and what becomes of the event where one is missing and does not come.
+fn enrich(
+    policy: &TypePolicy,
+    payload: &mut apache_avro::types::Value,
+    question: &Question<'_>,
+    way: &mut Way,
+) -> Result<(), Stopped> {
+    let rows = Known(question.rows);
+    for join in policy.joins() {
+        let name = join.reference().name();
+        let Some(key) = join.key(payload) else {
+            way.pass("enrich", format!("the event names no row of {name}"));
+            continue;
+        };
+        let fills: Vec<&str> = join.places().collect();
+        match rows.row(join.reference(), &key) {
+            Row::Found(_) => way.pass("enrich", format!("{name} has a row {key:?}: it fills {}", fills.join(", "))),
+            Row::Missing | Row::Unread => {
+                way.pass("enrich", format!("{name} has no row {key:?}: {}", in_words(join.missing())));
+            }
+        }
+    }
+    policy.enrich(payload, &rows, Duration::MAX).map_err(|unjoined| match unjoined {
+        Unjoined::DeadLetter { reference } => {
+            way.stop("enrich", format!("without its row of {reference} it goes to the DLQ"))
+        }
+        Unjoined::Wait(awaited) => way.stop("enrich", format!("it waits for {}", awaited.reference)),
+    })
+}
+
+fn in_words(missing: Missing) -> String {
+    let finally = |then| match then {
+        Finally::Pass => "it goes on with null there",
+        Finally::DeadLetter => "it goes no further",
+    };
+    match missing {
+        Missing::Pass => finally(Finally::Pass).to_owned(),
+        Missing::DeadLetter => finally(Finally::DeadLetter).to_owned(),
+        Missing::Park(within, then) => {
+            format!("its channel waits for it, at most {} ms; then {}", within.as_millis(), finally(then))
+        }
+    }
 }
 
 /// The edge's part: the channel's right, then what is on the event, then the filter.

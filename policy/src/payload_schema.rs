@@ -78,7 +78,7 @@ fn mentions_labels(schema: &Value) -> bool {
 }
 
 /// Whether a type is made of primitives only.
-fn is_plain(schema: &Value) -> bool {
+pub(crate) fn is_plain(schema: &Value) -> bool {
     match schema {
         Value::String(name) => PRIMITIVES.contains(&name.as_str()),
         Value::Array(branches) => branches.iter().all(is_plain),

@@ -47,10 +47,13 @@ pub struct RouterConfig {
     pub dedupe_window: Duration,
     /// Ids remembered for a source partition; at it the oldest are forgotten, so the window gets shorter, and that is counted.
     pub dedupe_entries_max: usize,
-    /// Records of a source partition parked while the registry does not answer; at it the partition waits.
+    /// Records of a source partition parked while a schema or a row is waited for; at it who waits for a row goes on without,
+    /// and where nobody does, the partition waits.
     pub parked_records_max: usize,
-    /// Bytes of a source partition parked while the registry does not answer; at it the partition waits.
+    /// Bytes of a source partition parked likewise.
     pub parked_bytes_max: usize,
+    /// Rows of one reference table in memory, in bytes; what is beyond goes to the disk.
+    pub reference_bytes_max: usize,
     /// An event as rendered for readers; one over it goes to the DLQ. At most [`limits::EVENT_BYTES_HARD`].
     pub event_bytes: usize,
     /// How long a schema that the registry does not know is asked for again before its records go to the DLQ.
@@ -82,6 +85,7 @@ impl Default for RouterConfig {
             dedupe_entries_max: 100_000,
             parked_records_max: 1_000,
             parked_bytes_max: 8 * 1024 * 1024,
+            reference_bytes_max: 64 * 1024 * 1024,
             event_bytes: limits::EVENT_BYTES_DEFAULT,
             unknown_schema_retry: Duration::from_millis(800),
             crashes_max: 3,

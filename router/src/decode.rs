@@ -26,6 +26,7 @@ pub(crate) enum Reason {
     UnknownKind,
     Forbidden,
     TooLarge,
+    MissingRow,
     Crashing,
 }
 
@@ -65,6 +66,7 @@ impl Reason {
             Self::UnknownKind => "unknown_kind",
             Self::Forbidden => "forbidden",
             Self::TooLarge => "too_large",
+            Self::MissingRow => "missing_row",
             Self::Crashing => "crashing",
         }
     }

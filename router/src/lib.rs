@@ -1,7 +1,7 @@
 //! The router: from the journal's source topics into the delivery lanes, exactly once as readers see it.
 //!
 //! The way of an event, in the order of the modules: the partition that it stands in is claimed (`claim`), its record is pulled
-//! and pushed by the `session`, taken by the partition's `ownership`, decoded with a schema of the `schema_cache`, perhaps parked,
+//! and pushed by the `session`, taken by the partition's `ownership`, decoded with a schema of the `schema_cache`, enriched from the `references`, perhaps parked,
 //! recognised as a repeat or not (`dedupe`), planned (`plan`, a pure function), delivered or dead-lettered, and when everything
 //! before it has landed, too, it is committed (`progress`, `commit`, `metadata`). The rules are design 3.2 and 3.4; each is named
 //! where it is kept. Nothing here knows a reader, and no payload is ever logged.
@@ -17,6 +17,7 @@ mod ownership;
 mod attempt;
 mod decode;
 mod schema_cache;
+mod references;
 mod parking;
 mod dedupe;
 mod noted;
@@ -29,6 +30,7 @@ mod progress;
 mod commit;
 mod metadata;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +69,8 @@ pub struct RouterDeps {
     pub names: TopicNames,
     /// Tells the time.
     pub clock: Clock,
+    /// A directory for what memory has no room for. What stands there is worth nothing after the process; several may share it.
+    pub scratch: PathBuf,
 }
 
 /// One router: one member of the group. Any number of them share the source partitions.
@@ -100,6 +104,7 @@ impl Router {
             registry: self.deps.registry.clone(),
             clock: self.deps.clock.clone(),
             status: self.status.clone(),
+            scratch: self.deps.scratch.clone(),
         })?;
         session.run(shutdown).await
     }

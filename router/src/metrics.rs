@@ -14,6 +14,9 @@ const IDS_FORGOTTEN: &str = "tidegate_router_ids_forgotten_total";
 const PARTITIONS: &str = "tidegate_router_partitions";
 const PARKED: &str = "tidegate_router_parked_records";
 const WAITING: &str = "tidegate_router_waiting_records";
+const ROW_WAITS: &str = "tidegate_router_row_waits_total";
+const UNREADABLE_ROWS: &str = "tidegate_router_unreadable_rows_total";
+const ROWS: &str = "tidegate_router_reference_rows";
 const READ_BACK: &str = "tidegate_router_read_back_records_total";
 
 /// Says what each is.
@@ -26,8 +29,11 @@ pub(crate) fn describe() {
     describe_counter!(COMMITS, Unit::Count, "commits, by outcome");
     describe_counter!(IDS_FORGOTTEN, Unit::Count, "ids forgotten before the dedupe window was over");
     describe_counter!(READ_BACK, Unit::Count, "records of the lanes read back by claims");
+    describe_counter!(ROW_WAITS, Unit::Count, "times that an event was parked for a row of a reference table");
+    describe_counter!(UNREADABLE_ROWS, Unit::Count, "records of reference tables that do not fit their schema");
+    describe_gauge!(ROWS, Unit::Count, "rows of reference tables, by where they stand");
     describe_gauge!(PARTITIONS, Unit::Count, "source partitions being routed");
-    describe_gauge!(PARKED, Unit::Count, "records parked while the registry does not answer");
+    describe_gauge!(PARKED, Unit::Count, "records parked while a schema or a row is waited for");
     describe_gauge!(WAITING, Unit::Count, "records read and not yet handled");
 }
 
@@ -66,6 +72,20 @@ pub(crate) fn ids_forgotten(ids: u64) {
 
 pub(crate) fn read_back(records: usize) {
     counter!(READ_BACK).increment(count(records));
+}
+
+pub(crate) fn waits_for_row() {
+    counter!(ROW_WAITS).increment(1);
+}
+
+pub(crate) fn unreadable_row() {
+    counter!(UNREADABLE_ROWS).increment(1);
+}
+
+/// Rows of all tables, and how many of them are on disk.
+pub(crate) fn reference_rows(rows: usize, spilled: usize) {
+    gauge!(ROWS, "where" => "memory").set(real(rows.saturating_sub(spilled)));
+    gauge!(ROWS, "where" => "disk").set(real(spilled));
 }
 
 /// Source partitions routed, records parked, records waiting.

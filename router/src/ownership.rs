@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use journal::{Owned, Record};
-use policy::Catalogues;
+use policy::{Catalogues, Rows};
 use schemas::framing::SchemaRef;
 use tokio::time::Instant;
 
@@ -26,6 +26,8 @@ use crate::noted::NotedOrigins;
 use crate::outbox::Outgoing;
 use crate::parking::{Parking, Taken};
 use crate::progress::{LaneStart, Progress, Ticket};
+use crate::references::Came;
+use crate::schema_cache::SchemaCache;
 use crate::world::World;
 
 /// Records that may wait for the appender; at it the ownership takes no more.
@@ -63,6 +65,15 @@ enum Inbound {
 /// A schema that is to be asked for.
 pub(crate) type Wanted = Vec<SchemaRef>;
 
+/// What is known of what records lack.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// Writers' schemas.
+    pub schemas: &'a SchemaCache,
+    /// Rows of reference tables.
+    pub rows: &'a dyn Rows,
+}
+
 pub(crate) use committing::AfterCommit;
 
 /// See the module.
@@ -75,7 +86,7 @@ pub(crate) struct Ownership {
     noted: NotedOrigins,
     window: Window,
     inbox: VecDeque<Inbound>,
-    /// The record that stalls the partition: its schema is asked for, and its channel cannot be parked.
+    /// The record that stalls the partition: it lacks something, and its channel cannot be parked.
     held: Option<Taken>,
     parking: Parking,
     outbox: VecDeque<Outgoing>,
@@ -150,6 +161,11 @@ impl Ownership {
     /// The registry has answered for a schema.
     pub(crate) fn answered(&mut self, reference: SchemaRef) {
         self.parking.answered(reference);
+    }
+
+    /// Rows came, or a whole table.
+    pub(crate) fn came(&mut self, came: &Came) {
+        self.parking.came(came);
     }
 
     /// The next record for the appender.

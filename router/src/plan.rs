@@ -1,11 +1,13 @@
-//! The plan of a record: what becomes of it. A pure function of the record and the catalogue; nothing else may enter, because a
-//! new owner must come to the same plan (design 3.2).
+//! The plan of a record: what becomes of it. A pure function of the record, the catalogue, the rows that it saw and how long it has waited for
+//! them; nothing else may enter (design 3.2). A new owner may see other rows: so they change what an event holds and whether it is
+//! dead-lettered, but never its partition, its lane or its identity, by which it is recognised (ADR 20).
 
 use std::ops::Range;
+use std::time::Duration;
 
 use apache_avro::types::Value;
 use journal::Record;
-use policy::{Came, RouteError, Routing, TypePolicy};
+use policy::{Awaited, Came, RouteError, Routing, Rows, TypePolicy, Unjoined};
 use schemas::delivery::{Delivery, Origin};
 use schemas::id::Label;
 use schemas::limits;
@@ -20,6 +22,18 @@ pub(crate) enum Plan {
     Deliver(Vec<Planned>),
     /// The DLQ.
     Dead(Dead),
+    /// Its channel waits for a row.
+    Wait(Awaited),
+}
+
+/// What a plan sees beside record and catalogue.
+pub(crate) struct Surroundings<'a> {
+    /// Where rows are looked up.
+    pub rows: &'a dyn Rows,
+    /// How long the record has waited for rows.
+    pub waited: Duration,
+    /// The partitions of a lane that take deliveries.
+    pub routed: &'a Range<u32>,
 }
 
 /// One delivery of a plan. Its epoch is the writer's to say, and 0 here.
@@ -38,20 +52,28 @@ impl Plan {
     pub(crate) fn of(
         record: &Record,
         headed: &Headed,
-        value: &Value,
+        mut value: Value,
         policy: &TypePolicy,
-        routed: &Range<u32>,
+        seen: &Surroundings<'_>,
     ) -> Self {
+        match policy.enrich(&mut value, seen.rows, seen.waited) {
+            Ok(()) => {}
+            Err(Unjoined::Wait(awaited)) => return Self::Wait(awaited),
+            Err(Unjoined::DeadLetter { reference }) => {
+                let detail = format!("reference.{reference} has no row for it");
+                return Self::Dead(Reason::MissingRow.because(detail));
+            }
+        }
         let attributes = &headed.attributes;
         let time = attributes.time.unwrap_or(record.append_time);
-        match policy.route(attributes, &attributes.channel, time, value) {
+        match policy.route(attributes, &attributes.channel, time, &value) {
             Ok(routing) if bytes_of(&routing) > limits::DELIVERY_BYTES => {
                 Self::Dead(Reason::TooLarge.because(format!(
                     "all views and labels have more than {limit} bytes",
                     limit = limits::DELIVERY_BYTES
                 )))
             }
-            Ok(routing) => Self::Deliver(vec![planned(record, headed, routing, routed)]),
+            Ok(routing) => Self::Deliver(vec![planned(record, headed, routing, seen.routed)]),
             Err(error @ RouteError::Rule { .. }) => Self::Dead(Reason::Forbidden.because(error.to_string())),
             Err(error @ RouteError::TooLarge { .. }) => Self::Dead(Reason::TooLarge.because(error.to_string())),
         }

@@ -9,6 +9,7 @@ mod push;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use crate::deliver::{Deliver, Incarnation, Landed};
 use crate::error::{ClaimError, RouterError};
 use crate::metrics;
 use crate::ownership::{Opened, Ownership};
+use crate::references::{Change, References, Sources};
 use crate::schema_cache::SchemaCache;
 use crate::world::World;
 
@@ -84,6 +86,7 @@ pub(crate) struct Session {
     committer: Arc<dyn Committer>,
     deliver: Deliver,
     schemas: SchemaCache,
+    references: References,
     holdings: BTreeMap<TopicPartition, Holding>,
     ownerships: BTreeMap<Incarnation, Ownership>,
     incarnations: u64,
@@ -114,18 +117,29 @@ pub(crate) struct SessionParts {
     pub registry: Arc<dyn Registry>,
     pub clock: Clock,
     pub status: Status,
+    pub scratch: PathBuf,
 }
 
 impl Session {
     /// Joins the group.
     pub(crate) fn join(parts: SessionParts) -> Result<Self, RouterError> {
-        let SessionParts { world, journal, registry, clock, status } = parts;
+        let SessionParts { world, journal, registry, clock, status, scratch } = parts;
         let topics = world.catalogues.domains().iter().map(|domain| world.names.events(domain)).collect();
         let member = journal.join(world.config.group(world.names.router_group(), topics))?;
         let appender = journal.appender(world.config.appender())?;
+        let mut references = References::new(Sources {
+            journal: journal.clone(),
+            registry: registry.clone(),
+            names: world.names.clone(),
+            scratch,
+            table_bytes_max: world.config.reference_bytes_max,
+        });
+        references.want(&world.catalogues);
+        status.references(references.trouble());
         Ok(Self {
             deliver: Deliver::new(appender, world.lanes().count()),
             schemas: SchemaCache::new(world.config.unknown_schema_retry),
+            references,
             committer: member.committer(),
             member,
             holdings: BTreeMap::new(),
@@ -166,6 +180,7 @@ impl Session {
                 Some(ended) = self.claims.join_next() => self.claim_ended(ended),
                 Some((reference, answer)) = self.questions.next() => self.answered(reference, answer),
                 Some(marks) = self.ends.next() => self.saw_ends(marks),
+                Some(change) = self.references.next() => self.changed(change),
                 () = tokio::time::sleep_until(wake_at) => {}
                 event = self.member.next() => self.event(event),
             }
@@ -261,6 +276,14 @@ impl Session {
         tracing::info!(generation, partitions, "a newer generation of the delivery topics; everything is claimed anew");
         self.world = Arc::new(self.world.grown(generations));
         self.begin_anew("a newer generation of the delivery topics");
+    }
+
+    /// A table has rows, or trouble.
+    fn changed(&mut self, change: Change) {
+        if let Some(came) = self.references.take(change) {
+            self.ownerships.values_mut().for_each(|ownership| ownership.came(&came));
+        }
+        self.status.references(self.references.trouble());
     }
 
     fn event(&mut self, event: GroupEvent) {

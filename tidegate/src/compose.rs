@@ -35,6 +35,9 @@ use crate::{cors, key, listen};
 /// Beyond the drain of connections, for the router's last commit and the log's last write.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
 
+/// Where rows stand, in the data directory, that memory has no room for.
+const SCRATCH: &str = "scratch";
+
 /// What the roles are handed.
 #[derive(Debug, Clone)]
 struct World {
@@ -141,7 +144,8 @@ impl Roles {
         let router = role.routes().then(|| {
             let Log { journal, registry, names } = log.clone();
             let clock: router::Clock = Arc::new(Timestamp::now);
-            let deps = RouterDeps { journal, registry, catalogues: catalogues.clone(), names, clock };
+            let scratch = config.data.join(SCRATCH);
+            let deps = RouterDeps { journal, registry, catalogues: catalogues.clone(), names, clock, scratch };
             Arc::new(router::Router::new(config.router.clone(), deps))
         });
         let edge = role.serves_streams().then(|| {

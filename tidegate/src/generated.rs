@@ -13,6 +13,10 @@ use schemas::time::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use bytes::Bytes;
+use journal::{AppenderSettings, JournalError, NewRecord};
+use schemas::partition::TopicPartition;
+
 use crate::failure::Failure;
 use crate::log::Log;
 
@@ -21,11 +25,20 @@ const DECLARE_EVERY: Duration = Duration::from_secs(2);
 /// One event is tried so long.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
 
+/// How samples are appended.
+const SAMPLES: AppenderSettings = AppenderSettings {
+    give_up_after: Some(GIVE_UP_AFTER),
+    queue_records: 10_000,
+    queue_bytes: 16 * 1024 * 1024,
+    linger: Duration::from_millis(5),
+};
+
 /// The source, not yet running.
 #[derive(Debug)]
 pub(crate) struct GeneratedSource {
     publisher: Publisher,
     catalogues: Arc<Catalogues>,
+    log: Log,
 }
 
 impl GeneratedSource {
@@ -38,7 +51,7 @@ impl GeneratedSource {
         let Log { journal, registry, names } = log.clone();
         let source = Source::parse("/tidegate/generator").ok()?;
         let publisher = Publisher::new(journal, registry, names, source, settings);
-        Some(Self { publisher, catalogues: catalogues.clone() })
+        Some(Self { publisher, catalogues: catalogues.clone(), log: log.clone() })
     }
 
     /// Publishes until `shutdown`.
@@ -48,6 +61,7 @@ impl GeneratedSource {
     pub(crate) async fn run(self, shutdown: CancellationToken) -> Result<(), Failure> {
         let source = &self;
         let work = async {
+            source.fill_empty_tables().await.map_err(Failure::of)?;
             let generators = source.catalogues.generators().iter();
             let events = generators.flat_map(|generator| generator.events().iter().map(move |made| (generator, made)));
             let declared = events.map(|(generator, made)| async move {
@@ -64,6 +78,32 @@ impl GeneratedSource {
             () = shutdown.cancelled() => Ok(()),
             done = work => done,
         }
+    }
+
+    /// Writes the samples of each reference table that nobody has written to.
+    async fn fill_empty_tables(&self) -> Result<(), JournalError> {
+        let Log { journal, names, .. } = &self.log;
+        for reference in self.catalogues.references() {
+            let topic = names.reference(reference.name());
+            if journal.watermarks(&TopicPartition::new(topic.as_str(), 0)).await?.high > 0 {
+                continue;
+            }
+            let appender = journal.appender(SAMPLES)?;
+            for (key, row) in reference.samples() {
+                let record = NewRecord {
+                    topic: topic.as_str().into(),
+                    partition: Some(0),
+                    key: Some(Bytes::from(key.clone())),
+                    value: Some(Bytes::from(row.to_string())),
+                    headers: Vec::new(),
+                };
+                if let Err(error) = appender.append(record) {
+                    tracing::warn!(%error, reference = reference.name(), "a sample was not written");
+                }
+            }
+            appender.flush(GIVE_UP_AFTER).await;
+        }
+        Ok(())
     }
 
     async fn declare(&self, made: &Made) -> Result<Declared, Failure> {

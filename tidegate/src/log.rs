@@ -103,7 +103,8 @@ pub(crate) fn topic_plan(config: &Config, names: &TopicNames, catalogues: &Catal
         source_retention: config.topics.source_retention,
         dlq_retention: config.topics.dlq_retention,
     };
-    TopicPlan::new(names, &catalogues.domains().into_iter().collect(), &settings)
+    let references = catalogues.references().map(|reference| reference.name().to_owned());
+    TopicPlan::new(names, &catalogues.domains().into_iter().collect(), &settings).with_references(references, &settings)
 }
 
 /// Of Kafka nothing was asked, so only the config can be wrong.

@@ -13,6 +13,7 @@ pub(crate) mod catalogue;
 mod explain;
 mod dlq;
 mod grant;
+mod reference;
 mod topics;
 mod config;
 
@@ -58,6 +59,9 @@ pub(crate) enum Verb {
     Revoke(grant::Revoke),
     /// Say what a user is granted, or who is granted a channel
     Who(grant::Who),
+    /// Write and look at the rows that events are enriched from
+    #[command(subcommand)]
+    Reference(reference::Verb),
     /// Make the topics, or compare them with what they should be
     #[command(subcommand)]
     Topics(topics::Topics),
@@ -88,6 +92,7 @@ impl Verb {
             Self::Grant(args) => grant::grant(args).await,
             Self::Revoke(args) => grant::revoke(args).await,
             Self::Who(args) => grant::who(args).await,
+            Self::Reference(verb) => reference::run(verb).await,
             Self::Topics(verb) => topics::run(verb).await,
             Self::Config(verb) => config::run(&verb),
         }

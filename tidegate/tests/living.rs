@@ -64,6 +64,36 @@ fn every_catalogue_that_makes_up_events_is_alive_and_withholds_what_it_says() {
 }
 
 #[test]
+fn a_device_is_shown_in_its_room_and_rows_are_written_where_they_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let reference = |args: &[&str]| {
+        let more = ["--data", "data", "--catalogue", "home"];
+        command(directory.path(), &[&["reference"], args, &more].concat()).output().unwrap()
+    };
+    assert_eq!(reference(&["put", "devices", "kitchen/lamp", r#"{"place": "x"}"#]).status.code(), Some(64));
+    assert_eq!(reference(&["put", "rooms", "kitchen/lamp", "{}"]).status.code(), Some(64), "nobody declares it");
+    for device in ["kitchen/lamp", "kitchen/oven", "hall/door"] {
+        let row = json!({"room": format!("of the {device}"), "owner": "pat"}).to_string();
+        assert!(reference(&["put", "devices", device, &row]).status.success());
+    }
+    assert!(reference(&["put", "devices", "hall/door", "null"]).status.success());
+    let listed = String::from_utf8(reference(&["list", "devices"]).stdout).unwrap();
+    let keys: Vec<Value> =
+        listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["key"].clone()).collect();
+    assert_eq!(keys, ["kitchen/lamp", "kitchen/oven"]);
+
+    let up = up(directory.path(), "home");
+    let token = said(directory.path(), &["token", "--data", "data", "--sub", "pat", "--role", "resident"]);
+    let args = ["tail", "home:*", "--json", "--count", "1", "--from", "earliest", "--to", &up.url, "--token", &token];
+    let filter = ["--filter", "data.room != null"];
+    let line = said(directory.path(), &[&args[..], &filter].concat());
+    let data =
+        serde_json::from_str::<Value>(&line).unwrap_or_else(|error| panic!("{error}: {line}"))["event"]["data"].clone();
+    assert_eq!(data["room"], format!("of the {}", data["device"].as_str().unwrap()));
+    assert_eq!(data.get("owner"), None, "that is the installer's to know");
+}
+
+#[test]
 fn an_explanation_walks_the_way_and_names_where_it_ends() {
     let directory = tempfile::tempdir().unwrap();
     let event = json!({"specversion": "1.0", "id": "1", "source": "/hr", "type": "goal.updated", "subject": "goal:12", "priority": "high",

@@ -80,10 +80,8 @@ impl Ownership {
             let flush_is_over = now >= stopping.until;
             return Some(if flush_is_over { stopping.until + FINAL_COMMIT_WAIT } else { stopping.until });
         }
-        if self.commits.is_asked() {
-            return None;
-        }
-        Some(self.commits.due_at(self.has_news()))
+        let commit = (!self.commits.is_asked()).then(|| self.commits.due_at(self.has_news()));
+        commit.into_iter().chain(self.parking.next_end()).min()
     }
 
     fn purpose(&self, world: &World, now: Instant) -> Option<Purpose> {

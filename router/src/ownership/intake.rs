@@ -6,11 +6,10 @@ use schemas::partition::{DeliveryPartition, TopicPartition};
 use schemas::time::Timestamp;
 use tokio::time::Instant;
 
-use super::{Inbound, OUTBOX_RECORDS_MAX, Ownership, Wanted};
+use super::{Inbound, Known, OUTBOX_RECORDS_MAX, Ownership, Wanted};
 use crate::decode::{Headed, Reason};
 use crate::outbox::{Cargo, Outgoing};
-use crate::parking::Taken;
-use crate::schema_cache::SchemaCache;
+use crate::parking::{Lacks, Taken};
 use crate::world::World;
 
 /// What may be done with the next record.
@@ -28,21 +27,42 @@ impl Ownership {
     /// Takes and handles what may be taken now; whether something waits for the appender. Ends when something has to happen
     /// first: an acknowledgement, a commit, an answer of the registry, room in the appender. Schemas to ask for are added to
     /// `wanted`.
-    pub(crate) fn advance(&mut self, world: &World, schemas: &SchemaCache, now: Instant, wanted: &mut Wanted) -> bool {
+    pub(crate) fn advance(&mut self, world: &World, known: Known<'_>, now: Instant, wanted: &mut Wanted) -> bool {
         if self.stopping.is_some() {
             return false;
         }
-        self.unpark(world, schemas, now, wanted);
-        if let Some(held) = self.held.take() {
-            self.route_or_wait(held, world, schemas, now, wanted);
-        }
         loop {
-            match self.intake(world) {
-                Intake::Wait => return !self.outbox.is_empty(),
-                Intake::Take => self.take_next(world, schemas, now, wanted, false),
-                Intake::Bury => self.take_next(world, schemas, now, wanted, true),
+            self.unpark(world, known, now, wanted);
+            if let Some(held) = self.held.take() {
+                self.route_or_wait(held, world, known, now, wanted);
+            }
+            self.take_all(world, known, now, wanted);
+            if !self.hurry(world) {
+                return !self.outbox.is_empty();
             }
         }
+    }
+
+    fn take_all(&mut self, world: &World, known: Known<'_>, now: Instant, wanted: &mut Wanted) {
+        loop {
+            match self.intake(world) {
+                Intake::Wait => return,
+                Intake::Take => self.take_next(world, known, now, wanted, false),
+                Intake::Bury => self.take_next(world, known, now, wanted, true),
+            }
+        }
+    }
+
+    /// Who waits for a row stalls nobody else: where the partition can take nothing because of it, it waits no longer.
+    fn hurry(&mut self, world: &World) -> bool {
+        if self.outbox.len() >= OUTBOX_RECORDS_MAX {
+            return false;
+        }
+        if self.held.is_some() {
+            return self.parking.hurry();
+        }
+        let is_far_ahead = self.progress.ahead() >= world.config.ahead_records_max;
+        is_far_ahead && self.parking.hurry_at(self.progress.committable())
     }
 
     /// What may be done with the next record, by every rule that bounds or orders the intake.
@@ -96,36 +116,29 @@ impl Ownership {
             && self.intake(world) != Intake::Bury
     }
 
-    /// Channels whose schema is known by now go on, in the order of their records.
-    fn unpark(&mut self, world: &World, schemas: &SchemaCache, now: Instant, wanted: &mut Wanted) {
+    /// Channels that lack nothing any more, or have waited long enough, go on, in the order of their records.
+    fn unpark(&mut self, world: &World, known: Known<'_>, now: Instant, wanted: &mut Wanted) {
+        self.parking.expire(now);
         while self.parking.has_ready() && self.outbox.len() < OUTBOX_RECORDS_MAX {
             let Some(taken) = self.parking.next_ready() else { return };
-            if let Some((taken, reference)) = self.route(taken, world, schemas, now) {
-                wanted.push(reference);
-                self.parking.wait_again(taken, reference);
+            if let Some((taken, lacks)) = self.route(taken, world, known, now) {
+                want(&lacks, wanted);
+                self.parking.wait_again(taken, lacks);
             }
         }
     }
 
-    fn take_next(&mut self, world: &World, schemas: &SchemaCache, now: Instant, wanted: &mut Wanted, bury: bool) {
+    fn take_next(&mut self, world: &World, known: Known<'_>, now: Instant, wanted: &mut Wanted, bury: bool) {
         match self.inbox.pop_front() {
             // The fetch began anew somewhere behind; what was taken is taken.
             Some(Inbound::Record(record)) if record.offset < self.progress.next() => {}
-            Some(Inbound::Record(record)) => self.take(record, world, schemas, now, wanted, bury),
+            Some(Inbound::Record(record)) => self.take(record, world, known, now, wanted, bury),
             Some(Inbound::Cut { start }) => self.say_lost(start, world),
             None => {}
         }
     }
 
-    fn take(
-        &mut self,
-        record: Record,
-        world: &World,
-        schemas: &SchemaCache,
-        now: Instant,
-        wanted: &mut Wanted,
-        bury: bool,
-    ) {
+    fn take(&mut self, record: Record, world: &World, known: Known<'_>, now: Instant, wanted: &mut Wanted, bury: bool) {
         let attempts = self.commits.standing().attempts;
         self.care.took(bury);
         let ticket = self.progress.take(record.offset, record.append_time);
@@ -134,19 +147,25 @@ impl Ownership {
             return self.bury(ticket, &record, &dead, attempts, world);
         }
         match Headed::read(&record, &self.planning) {
-            Ok(headed) => self.route_or_wait(Taken { ticket, record, headed }, world, schemas, now, wanted),
+            Ok(headed) => self.route_or_wait(
+                Taken { ticket, record, headed, since: now, hurried: false },
+                world,
+                known,
+                now,
+                wanted,
+            ),
             Err(dead) => self.bury(ticket, &record, &dead, 1, world),
         }
     }
 
     /// Routes a record, or parks its channel, or holds the partition where parking is full.
-    fn route_or_wait(&mut self, taken: Taken, world: &World, schemas: &SchemaCache, now: Instant, wanted: &mut Wanted) {
+    fn route_or_wait(&mut self, taken: Taken, world: &World, known: Known<'_>, now: Instant, wanted: &mut Wanted) {
         if self.parking.holds(&taken.headed.key) {
             return if self.parking.has_room() { self.parking.follow(taken) } else { self.held = Some(taken) };
         }
-        if let Some((taken, reference)) = self.route(taken, world, schemas, now) {
-            wanted.push(reference);
-            if self.parking.has_room() { self.parking.park(taken, reference) } else { self.held = Some(taken) }
+        if let Some((taken, lacks)) = self.route(taken, world, known, now) {
+            want(&lacks, wanted);
+            if self.parking.has_room() { self.parking.park(taken, lacks) } else { self.held = Some(taken) }
         }
     }
 
@@ -177,5 +196,13 @@ impl Ownership {
         };
         self.progress.sent(outgoing.ticket, lane);
         self.outbox.push_back(outgoing);
+    }
+}
+
+/// Schemas are asked for; rows come by themselves.
+fn want(lacks: &Lacks, wanted: &mut Wanted) {
+    match lacks {
+        Lacks::Schema(reference) => wanted.push(*reference),
+        Lacks::Row { .. } => {}
     }
 }

@@ -1,22 +1,22 @@
 //! What becomes of one record: delivered, recognised as done or as a repeat, or dead-lettered (design 3.2 (4), 3.4).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use journal::{NewRecord, Record};
-use schemas::framing::SchemaRef;
 use tokio::time::Instant;
 
-use super::Ownership;
+use super::{Known, Ownership};
 use crate::dead::dead_record;
 use crate::decode::{Dead, Reason, policy_of};
 use crate::dedupe::Seen;
 use crate::metrics;
 use crate::outbox::{Cargo, Outgoing};
-use crate::parking::Taken;
-use crate::plan::{Plan, Planned};
+use crate::parking::{Lacks, Taken};
+use crate::plan::{Plan, Planned, Surroundings};
 use crate::progress::Ticket;
-use crate::schema_cache::{Looked, SchemaCache};
+use crate::schema_cache::Looked;
 use crate::trace::Traced;
 use crate::world::World;
 
@@ -24,34 +24,43 @@ const TRACEPARENT: &str = "traceparent";
 const OVERTAKEN: &str = "an earlier router could not decode it, and later events of its channel are delivered";
 
 impl Ownership {
-    /// Routes a record; gives it back where its schema is not known yet.
+    /// Routes a record; gives it back where its schema or a row is not there yet.
     pub(super) fn route(
         &mut self,
         taken: Taken,
         world: &World,
-        schemas: &SchemaCache,
+        known: Known<'_>,
         now: Instant,
-    ) -> Option<(Taken, SchemaRef)> {
+    ) -> Option<(Taken, Lacks)> {
         let reference = taken.headed.reference;
-        let writer = match schemas.look(reference, now) {
+        let writer = match known.schemas.look(reference, now) {
             Looked::Known(writer) => writer,
             Looked::Refused(dead) => {
                 self.bury(taken.ticket, &taken.record, &dead, 1, world);
                 return None;
             }
-            Looked::Missing => return Some((taken, reference)),
+            Looked::Missing => return Some((taken, Lacks::Schema(reference))),
         };
-        let Taken { ticket, record, headed } = taken;
-        let plan = policy_of(&self.planning, &headed.attributes).and_then(|policy| {
-            let value = headed.decode(&writer, policy)?;
-            Ok(Plan::of(&record, &headed, &value, policy, &world.routed))
+        // What an earlier epoch has delivered is delivered: its plan only says what it was, and no row is worth a wait.
+        let is_noted = self.noted.has_some(taken.record.offset);
+        let waited = if taken.hurried || is_noted { Duration::MAX } else { now.saturating_duration_since(taken.since) };
+        let seen = Surroundings { rows: known.rows, waited, routed: &world.routed };
+        let plan = policy_of(&self.planning, &taken.headed.attributes).and_then(|policy| {
+            let value = taken.headed.decode(&writer, policy)?;
+            Ok(Plan::of(&taken.record, &taken.headed, value, policy, &seen))
         });
-        match plan {
-            Ok(Plan::Deliver(planned)) => {
+        match plan.unwrap_or_else(Plan::Dead) {
+            Plan::Wait(awaited) => {
+                metrics::waits_for_row();
+                let until = awaited.within.map(|within| taken.since + within);
+                return Some((taken, Lacks::Row { reference: awaited.reference, key: awaited.key, until }));
+            }
+            Plan::Deliver(planned) => {
+                let Taken { ticket, record, headed, .. } = taken;
                 let traceparent = headed.attributes.traceparent.as_deref();
                 self.deliver(ticket, Arc::new(record), planned, traceparent, world);
             }
-            Ok(Plan::Dead(dead)) | Err(dead) => self.bury(ticket, &record, &dead, 1, world),
+            Plan::Dead(dead) => self.bury(taken.ticket, &taken.record, &dead, 1, world),
         }
         None
     }

@@ -138,6 +138,7 @@ impl Session {
             if holding.owned != one.owned {
                 continue;
             }
+            self.references.want(&one.planning);
             let incarnation = Incarnation(self.incarnations);
             self.incarnations += 1;
             holding.incarnation = Some(incarnation);

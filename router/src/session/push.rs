@@ -16,7 +16,7 @@ use crate::decode::Reason;
 use crate::deliver::{Handed, Incarnation};
 use crate::metrics;
 use crate::outbox::{Cargo, Outgoing};
-use crate::ownership::{AfterCommit, Ownership, Wanted};
+use crate::ownership::{AfterCommit, Known, Ownership, Wanted};
 use crate::schema_cache::Answered;
 
 impl Session {
@@ -30,9 +30,10 @@ impl Session {
         let mut wanted = Wanted::new();
         let mut finished = Vec::new();
         let mut ended = None;
+        let known = Known { schemas: &self.schemas, rows: &self.references };
         for (incarnation, ownership) in &mut self.ownerships {
             let has_room = self.full_until.is_none() && ended.is_none();
-            while has_room && ownership.advance(&self.world, &self.schemas, now, &mut wanted) {
+            while has_room && ownership.advance(&self.world, known, now, &mut wanted) {
                 match self.deliver.hand_in_all(*incarnation, ownership, &self.world) {
                     Ok(true) => {}
                     Ok(false) => {

@@ -15,6 +15,7 @@ struct State {
     claiming: usize,
     log: Option<String>,
     registry: bool,
+    references: Option<String>,
 }
 
 impl Status {
@@ -37,6 +38,7 @@ impl Status {
                 Dependency { name: "partitions", state: partitions },
                 Dependency { name: "log", state: state.log.map_or(Ok(()), Err) },
                 Dependency { name: "registry", state: registry },
+                Dependency { name: "references", state: state.references.map_or(Ok(()), Err) },
             ],
         }
     }
@@ -62,6 +64,11 @@ impl Status {
     /// Whether the registry fails to answer.
     pub(crate) fn registry(&self, troubled: bool) {
         self.change(|state| State { registry: troubled, ..state });
+    }
+
+    /// What is wrong with the reference tables.
+    pub(crate) fn references(&self, trouble: Option<String>) {
+        self.change(|state| State { references: trouble, ..state });
     }
 
     fn change(&self, change: impl FnOnce(State) -> State) {

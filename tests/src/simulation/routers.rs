@@ -1,6 +1,7 @@
 //! The routers of a run: started, stopped, killed at any await point, frozen and woken.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,8 @@ pub struct Blueprint {
     pub names: TopicNames,
     /// The run's clock.
     pub clock: Clock,
+    /// Where rows go that memory has no room for.
+    pub scratch: PathBuf,
     /// Bounds.
     pub config: RouterConfig,
 }
@@ -91,6 +94,7 @@ impl Routers {
             catalogues: policy::catalogues(version),
             names: blueprint.names.clone(),
             clock: blueprint.clock.clone(),
+            scratch: blueprint.scratch.clone(),
         };
         let router = Router::new(blueprint.config.clone(), deps);
         let (ice, stop) = (Ice::default(), CancellationToken::new());

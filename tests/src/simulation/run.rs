@@ -110,6 +110,7 @@ impl Run {
             registry: registry.clone(),
             names: names.clone(),
             clock: Arc::new(now),
+            scratch: directory.join("scratch"),
             config,
         };
         let settings = AppenderSettings {

@@ -95,7 +95,7 @@ struct World {
     names: TopicNames,
     appender: Arc<dyn Appender>,
     began: Instant,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// Lets a story happen.
@@ -204,13 +204,15 @@ impl World {
             let spec = TopicSpec { name, partitions, replication: 1, config: Vec::new() };
             journal.create_topic(&spec).await.expect("a topic");
         }
-        Self { journal, names, appender, began, _directory: directory }
+        Self { journal, names, appender, began, directory }
     }
 
     fn router(&self, registry: Arc<dyn Registry>, catalogues: Arc<Catalogues>) -> Router {
         let began = self.began;
         let (journal, names) = (self.journal.clone(), self.names.clone());
-        let deps = RouterDeps { journal, registry, catalogues, names, clock: Arc::new(move || now(began)) };
+        let clock: router::Clock = Arc::new(move || now(began));
+        let scratch = self.directory.path().join("scratch");
+        let deps = RouterDeps { journal, registry, catalogues, names, clock, scratch };
         Router::new(RouterConfig::default(), deps)
     }
 

@@ -1,6 +1,7 @@
 //! `tidegate explain`: the way of one event to one reader, and at each step why it went on, was trimmed or stopped. It asks nobody: the
 //! catalogues alone decide, by the functions that ingest, router and edge ask.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use policy::{Claims, Explanation, Filter, Outcome, Question};
@@ -36,6 +37,9 @@ pub(crate) struct Args {
     /// When it is read, RFC 3339 [default: at the event's time]
     #[arg(long, value_name = "TIME")]
     at: Option<String>,
+    /// A row of a reference table, as JSON; repeat it. Of a table without one the catalogue's samples count
+    #[arg(long = "row", value_name = "NAME/KEY=JSON")]
+    rows: Vec<String>,
     /// Whose policy counts; repeat it [default: all that ship]
     #[arg(long, value_name = "NAME|DIR")]
     catalogue: Vec<String>,
@@ -53,6 +57,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let filter = args.filter.as_deref().map(Filter::compile).transpose().map_err(|error| wrong("--filter", &error))?;
     let read_at = args.at.as_deref().map(Timestamp::parse).transpose().map_err(|error| wrong("--at", &error))?;
     let routed_at = event.attributes.time.unwrap_or_else(|| read_at.unwrap_or_else(Timestamp::now));
+    let rows = rows(&args.rows)?;
     let explanation = catalogues.explain(&Question {
         event: &event.attributes,
         data: &event.data,
@@ -60,6 +65,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         reader: &reader,
         granted: &granted,
         filter,
+        rows: &rows,
         routed_at,
         read_at: read_at.unwrap_or(routed_at),
     });
@@ -83,6 +89,18 @@ fn claims(text: &str) -> Result<Claims, Failure> {
 fn grants(text: &str) -> Result<Grant, Failure> {
     let text = text_of(text).map_err(|error| wrong("--granted", &error))?;
     granting::read(&text).map_err(|error| wrong("--granted", &error))
+}
+
+/// `people/ada={"name": "Ada"}`.
+fn rows(texts: &[String]) -> Result<BTreeMap<String, BTreeMap<String, serde_json::Value>>, Failure> {
+    let mut rows: BTreeMap<String, BTreeMap<String, serde_json::Value>> = BTreeMap::new();
+    for text in texts {
+        let parts = text.split_once('=').and_then(|(name, row)| Some((name.split_once('/')?, row)));
+        let Some(((name, key), row)) = parts else { return Err(wrong("--row", &"it is NAME/KEY=JSON")) };
+        let row = serde_json::from_str(row).map_err(|error| wrong("--row", &error))?;
+        rows.entry(name.to_owned()).or_default().insert(key.to_owned(), row);
+    }
+    Ok(rows)
 }
 
 /// JSON itself begins with a brace; anything else is a file's name.

@@ -37,6 +37,14 @@ fn plans_every_topic_of_a_deployment_with_append_time() {
 }
 
 #[test]
+fn references_are_compacted() {
+    let settings = TopicSettings::default();
+    let plan = plan(&settings).with_references(["people".to_owned()], &settings);
+    let reference = plan.specs().last().unwrap();
+    assert_eq!((reference.name.as_str(), entry(reference, "cleanup.policy")), ("p-reference.people", Some("compact")));
+}
+
+#[test]
 fn three_copies_need_two_to_write() {
     let one = plan(&TopicSettings::default());
     assert!(one.specs().all(|spec| entry(spec, "min.insync.replicas") == Some("1")));

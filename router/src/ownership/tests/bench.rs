@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use journal::embedded::{Clock, EmbeddedConfig, EmbeddedJournal};
 use journal::{Committed, NewRecord, Owned, Record, TopicNames};
 use policy::{CatalogueVersion, Catalogues};
 use schemas::avro::AvroSchema;
@@ -26,8 +27,9 @@ use crate::frames::Frames;
 use crate::metadata::Metadata;
 use crate::noted::NotedOrigins;
 use crate::outbox::{Cargo, Outgoing};
-use crate::ownership::{Opened, Ownership};
+use crate::ownership::{Known, Opened, Ownership};
 use crate::progress::{LaneStart, Place, Ticket};
+use crate::references::{News, References, Sources};
 use crate::schema_cache::SchemaCache;
 use crate::world::World;
 
@@ -38,6 +40,26 @@ pub(super) const STRANGE: u32 = 2;
 
 const SCHEMA: &str =
     r#"{"type": "record", "name": "Event", "namespace": "t", "fields": [{"name": "n", "type": "long"}]}"#;
+
+/// That of an event which a row of `people` is joined to.
+pub(super) const JOINED: u32 = 3;
+
+const JOINED_SCHEMA: &str = r#"{"type": "record", "name": "Joined", "namespace": "t", "fields": [
+  {"name": "who", "type": "string"}, {"name": "name", "type": ["null", "string"], "default": null}]}"#;
+const PERSON_SCHEMA: &str = r#"{"type": "record", "name": "Person", "namespace": "t", "fields": [{"name": "name", "type": ["null", "string"], "default": null}]}"#;
+const JOINED_TYPES: &str = "  t.waiting:
+    schema: joined.avsc
+    channel: t
+    lane: medium
+    enrich: [{from: people, key: who, into: {name: name}, missing: {park: 5s, then: pass}}]
+  t.strict:
+    schema: joined.avsc
+    channel: t
+    lane: medium
+    enrich: [{from: people, key: who, into: {name: name}, missing: {park: 5s, then: dead-letter}}]
+references:
+  people: {schema: person.avsc}
+";
 
 /// How an ownership begins.
 #[derive(Default)]
@@ -64,9 +86,12 @@ pub(super) struct Bench {
     pub world: World,
     pub ownership: Ownership,
     schemas: SchemaCache,
+    references: References,
     now: Instant,
     wanted: Vec<SchemaRef>,
     sent: VecDeque<u64>,
+    /// The payloads of all that was sent, in order.
+    pub shown: Vec<serde_json::Value>,
     dead: Vec<NewRecord>,
     lost: Vec<Control>,
     flying: VecDeque<(Ticket, Option<usize>)>,
@@ -77,8 +102,8 @@ fn catalogues(lane: &str) -> Arc<Catalogues> {
     let yaml = format!(
         "name: t\nchannels:\n  t:\n    subscribe: \"true\"\n    publish: \"true\"\ntypes:\n  t.event:\n    schema: event.avsc\n    \
          channel: t\n    lane: {lane}\n"
-    );
-    let bundle = serde_json::json!({ "t": { "catalogue.yaml": yaml, "event.avsc": SCHEMA } });
+    ) + JOINED_TYPES;
+    let bundle = serde_json::json!({ "t": { "catalogue.yaml": yaml, "event.avsc": SCHEMA, "joined.avsc": JOINED_SCHEMA, "person.avsc": PERSON_SCHEMA } });
     Arc::new(Catalogues::from_bundle(bundle.to_string().as_bytes()).unwrap())
 }
 
@@ -128,13 +153,19 @@ impl Bench {
         let mut schemas = SchemaCache::new(world.config.unknown_schema_retry);
         schemas.begin(SchemaRef::Id(KNOWN));
         schemas.answer(SchemaRef::Id(KNOWN), Ok(Arc::new(AvroSchema::parse(SCHEMA).unwrap())), now);
+        let joined = Ok(Arc::new(AvroSchema::parse(JOINED_SCHEMA).unwrap()));
+        schemas.begin(SchemaRef::Id(JOINED));
+        schemas.answer(SchemaRef::Id(JOINED), joined, now);
+        let references = References::untended(sources(), &world.catalogues);
         Self {
             ownership: Ownership::new(opened, &world, now),
             world,
             schemas,
+            references,
             now,
             wanted: vec![],
             sent: VecDeque::new(),
+            shown: vec![],
             dead: vec![],
             lost: vec![],
             flying: VecDeque::new(),
@@ -172,6 +203,45 @@ impl Bench {
         let record = |(offset, channel, id): &(u64, &str, &str)| record(*offset, channel, id, KNOWN);
         self.ownership.offer(records.iter().map(record).collect());
         self.drive();
+    }
+
+    /// Offers events (offset, channel, type, whose row) that a row is joined to.
+    pub(super) fn offer_joined(&mut self, records: &[(u64, &str, &str, &str)]) {
+        let record = |(offset, channel, event_type, who): &(u64, &str, &str, &str)| {
+            let schema = AvroSchema::parse(JOINED_SCHEMA).unwrap();
+            let value = schema.from_json(&serde_json::json!({ "who": who })).unwrap();
+            let mut record = record(*offset, channel, &offset.to_string(), JOINED);
+            record.value = Some(frame(JOINED, &schema.encode(&value).unwrap()));
+            let (_, header) = record.headers.iter_mut().find(|(name, _)| name == "ce_type").unwrap();
+            *header = Some(Bytes::from((*event_type).to_owned()));
+            record
+        };
+        self.ownership.offer(records.iter().map(record).collect());
+        self.drive();
+    }
+
+    /// The table of people is read to its end.
+    pub(super) fn read_table(&mut self) {
+        self.tell(News::Read);
+    }
+
+    /// A row of the table comes, or goes.
+    pub(super) fn put_row(&mut self, key: &str, name: Option<&str>) {
+        let schema = AvroSchema::parse(PERSON_SCHEMA).unwrap();
+        let encode = |name| schema.encode(&schema.from_json(&serde_json::json!({ "name": name })).unwrap()).unwrap();
+        self.tell(News::Rows(vec![(key.to_owned(), name.map(encode).map(Bytes::from))]));
+    }
+
+    fn tell(&mut self, news: News) {
+        if let Some(came) = self.references.tell("people", news) {
+            self.ownership.came(&came);
+        }
+        self.drive();
+    }
+
+    /// When the ownership wants to be looked at, from now.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        self.ownership.due_at(self.now).map(|due| due - self.now)
     }
 
     /// The registry answers for a schema.
@@ -256,7 +326,12 @@ impl Bench {
     }
 
     fn drive(&mut self) {
-        while self.ownership.advance(&self.world, &self.schemas, self.now, &mut self.wanted) {
+        while self.ownership.advance(
+            &self.world,
+            Known { schemas: &self.schemas, rows: &self.references },
+            self.now,
+            &mut self.wanted,
+        ) {
             while let Some(outgoing) = self.ownership.next_outgoing() {
                 self.take(outgoing);
                 self.ownership.sent();
@@ -269,7 +344,9 @@ impl Bench {
         let lane = match cargo {
             Cargo::Delivery { lane, .. } => {
                 let body = record.value.unwrap().slice(5..);
-                self.sent.push_back(Delivery::decode(&body).unwrap().origin.offset);
+                let delivery = Delivery::decode(&body).unwrap();
+                self.sent.push_back(delivery.origin.offset);
+                self.shown.push(serde_json::from_slice(&delivery.views[0].data).unwrap());
                 Some(lane)
             }
             Cargo::Dead => {
@@ -311,4 +388,14 @@ fn record(offset: u64, channel: &str, id: &str, schema: u32) -> Record {
         value: Some(frame(schema, &[0])),
         headers: headers.collect(),
     }
+}
+
+/// Nothing is read: the tables are told what they hold.
+fn sources() -> Sources {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = EmbeddedJournal::open(EmbeddedConfig::simulated(directory.path(), Clock::new(Timestamp::default), 1));
+    let journal = journal.unwrap();
+    let scratch = directory.keep().join("scratch");
+    let (registry, names) = (journal.registry(), TopicNames::new(""));
+    Sources { journal, registry, names, scratch, table_bytes_max: 1_000 }
 }
