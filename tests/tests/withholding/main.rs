@@ -1,5 +1,5 @@
-//! Nobody gets a byte that is not theirs: what the real router and the real edge give to each reader is, byte for byte, what the plainest code
-//! says, for catalogues, payloads, rights, claims and filters drawn by chance; and what is withheld stands nowhere else.
+//! Nobody gets a byte that is not theirs: what the real router and the real edge give to each reader, on a stream and in a page, is byte for
+//! byte what the plainest code says, for catalogues, payloads, rights, claims and filters drawn by chance; and what is withheld stands nowhere else.
 //!
 //! `TIDEGATE_SEED=n` tells one story again.
 
@@ -81,7 +81,7 @@ fn check_dead(
 fn compare(given: &Given, answer: &Answer) -> Result<(), String> {
     let Given::Stream { granted, refused, blocks } = given else {
         return match answer.status {
-            401 | 403 => leaks_nothing(&answer.body, &[]),
+            401 | 403 => leaks_nothing(&answer.body, &[]).and_then(|()| leaks_nothing(&answer.page, &[])),
             other => Err(format!("{other}, and not a problem: {}", answer.body)),
         };
     };
@@ -90,6 +90,7 @@ fn compare(given: &Given, answer: &Answer) -> Result<(), String> {
     }
     leaks_nothing(&answer.head, &[])?;
     leaks_nothing(&answer.body, blocks)?;
+    has_the_same(&answer.page, blocks)?;
     let mut parts = answer.body.split_inclusive("\n\n");
     let ready = parts.next().unwrap_or_default();
     begins(ready, granted, refused)?;
@@ -104,6 +105,26 @@ fn compare(given: &Given, answer: &Answer) -> Result<(), String> {
         of.drain(..=at);
     }
     left.values().try_for_each(|of| missed(of, "the end"))
+}
+
+/// A page has the events of the stream, each as it stands there.
+fn has_the_same(page: &str, blocks: &[Expected]) -> Result<(), String> {
+    leaks_nothing(page, blocks)?;
+    let json = |block: &Expected| block.block.split_once("data: ").map(|(_, json)| json.trim_end().to_owned());
+    let (mut there, mut missing) = (0, None);
+    for block in blocks {
+        match json(block).is_some_and(|json| page.contains(&json)) {
+            true => there += 1,
+            false if block.may_miss => {}
+            false => missing = Some(&block.block),
+        }
+    }
+    let events = page.matches(r#"{"specversion":"1.0","#).count();
+    match missing {
+        Some(block) => Err(format!("missing in a page: {block}{page}")),
+        None if events != there => Err(format!("{events} events in a page, of which {there} are expected: {page}")),
+        None => Ok(()),
+    }
 }
 
 /// What was passed over may be passed over.

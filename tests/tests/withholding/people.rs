@@ -91,16 +91,22 @@ impl Person {
         Self { claims, channels: channels.into_iter().collect(), filter, named: chance.one_in(2) }
     }
 
-    /// What stands behind the question mark.
-    pub fn query(&self) -> String {
+    /// What stands behind the question mark, for a stream.
+    pub fn stream(&self) -> String {
+        let named = if self.named { "&named=1" } else { "" };
+        format!("{}&lastEventId=earliest{named}", self.query())
+    }
+
+    /// The same for a page.
+    pub fn page(&self) -> String {
+        format!("{}&after=earliest&limit=1000", self.query())
+    }
+
+    fn query(&self) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.channels.iter().map(|channel| ("channel", channel)));
-        query.append_pair("lastEventId", "earliest");
         if let Some(filter) = &self.filter {
             query.append_pair("filter", &filter.cel(IN_FILTERS));
-        }
-        if self.named {
-            query.append_pair("named", "1");
         }
         query.finish()
     }

@@ -59,6 +59,8 @@ pub struct Answer {
     /// Head and body, as text.
     pub head: String,
     pub body: String,
+    /// What a page of the same was answered.
+    pub page: String,
 }
 
 pub struct DeadLetter {
@@ -160,17 +162,14 @@ async fn happen(story: &Story) -> (Vec<Answer>, Vec<DeadLetter>) {
 
 /// Reads until the stream says that it lives, which is after everything that there is.
 async fn ask(world: &World, edge: &Edge, person: &Person) -> Answer {
-    let mut request = Request::get(format!("/v1/stream?{}", person.query()));
-    if let Some(claims) = &person.claims {
-        let now = Timestamp::from_millis(world.now());
-        let token = Signer::from_key(KEY).expect("a key").sign(claims, now).expect("signed");
-        request = request.header("authorization", format!("Bearer {token}"));
-    }
-    let request = request.body(Body::empty()).expect("a request");
-    let (head, body) = edge.routes().oneshot(request).await.expect("an answer").into_parts();
+    let stream = world.request(&format!("/v1/stream?{}", person.stream()), person);
+    let (head, body) = edge.routes().oneshot(stream).await.expect("an answer").into_parts();
     let is_stream = head.status.as_u16() == 200;
     let body = read(body.into_data_stream(), is_stream).await;
-    Answer { status: head.status.as_u16(), head: format!("{:?}", head.headers), body }
+    let page = world.request(&format!("/v1/events?{}", person.page()), person);
+    let page = edge.history().oneshot(page).await.expect("an answer").into_body();
+    let page = read(page.into_data_stream(), false).await;
+    Answer { status: head.status.as_u16(), head: format!("{:?}", head.headers), body, page }
 }
 
 async fn read(mut body: BodyDataStream, is_stream: bool) -> String {
@@ -237,6 +236,16 @@ impl World {
     async fn sleep_until(&self, millis: i64) {
         let at = Duration::from_millis(u64::try_from(millis).expect("not before the beginning"));
         tokio::time::sleep_until(self.began + at).await;
+    }
+
+    fn request(&self, path: &str, person: &Person) -> Request<Body> {
+        let mut request = Request::get(path);
+        if let Some(claims) = &person.claims {
+            let now = Timestamp::from_millis(self.now());
+            let token = Signer::from_key(KEY).expect("a key").sign(claims, now).expect("signed");
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        request.body(Body::empty()).expect("a request")
     }
 
     /// Writes what users are granted from this batch on.
