@@ -1,6 +1,6 @@
 //! Whose request it is: a door's request as the doorkeeper sees it, with what its query presents.
 //!
-//! In: a request's head. Out: claims, or why not, counted. No part of what is presented is kept or logged.
+//! In: a request's head. Out: claims, or why not, counted and recorded. No part of what is presented is kept or logged.
 
 use http::{HeaderMap, Uri};
 use policy::{Act, Claims, IdentityError, InQuery, Presented};
@@ -45,19 +45,20 @@ pub async fn of_sender(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Resul
 /// # Errors
 /// It is not taken.
 pub async fn of_token(shared: &Shared, token: &str) -> Result<Claims, IdentityError> {
-    counted(shared.doorkeeper.claims_of_token(token, shared.clock.now()).await)
+    counted(shared, shared.doorkeeper.claims_of_token(token, shared.clock.now()).await)
 }
 
 async fn of(shared: &Shared, uri: &Uri, headers: &HeaderMap, act: Act) -> Result<Claims, IdentityError> {
     // What cannot be read presents nothing; the door refuses it by itself.
     let pairs = pairs(uri).unwrap_or_default();
     let presented = Presented::new(headers, uri, act).with_query(in_query(&pairs, act));
-    counted(shared.doorkeeper.identify(presented, shared.clock.now()).await)
+    counted(shared, shared.doorkeeper.identify(presented, shared.clock.now()).await)
 }
 
-fn counted(claims: Result<Claims, IdentityError>) -> Result<Claims, IdentityError> {
+fn counted(shared: &Shared, claims: Result<Claims, IdentityError>) -> Result<Claims, IdentityError> {
     claims.inspect_err(|error| {
         metrics::identity_refused(*error);
+        shared.record_nobody(error.slug(), error.as_str());
         tracing::debug!(cause = %error, "a request is nobody's");
     })
 }

@@ -18,6 +18,7 @@ use schemas::problem::Slug;
 
 use crate::arrival::{Arrival, arrive};
 use crate::ask::Ask;
+use crate::audited::Door;
 use crate::caller::{Caller, Household};
 use crate::edge::Shared;
 use crate::encoding::{Encoding, Member};
@@ -83,7 +84,7 @@ async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, from: From) 
     };
     let bearer = shared.grants.bearer(&Arc::new(claims));
     let filter = shared.filters.of(ask.filter.as_deref())?;
-    let subscription = Subscription::decide(&shared.catalogues, &bearer, &ask.channels)?.filtered(filter);
+    let subscription = shared.decide(&bearer, &ask.channels, Door::Stream)?.filtered(filter);
     let encoding = Encoding::of(headers);
     Ok(match begin(shared, &ask, &bearer, from.household, &subscription).await {
         Ok(parts) if from.may_take_over && shared.shards.running() && encoding != Encoding::Zstd => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
-use journal::{Journal, TopicNames};
+use journal::{AuditLog, Journal, TopicNames};
 use policy::{Catalogues, Claims, Doorkeeper};
 use schemas::readiness::Readiness;
 use tokio::sync::mpsc;
@@ -52,6 +52,8 @@ pub struct Dependencies {
     pub clock: Clock,
     /// Where events of WebSockets go; none where this process has no ingest.
     pub publisher: Option<Arc<dyn Publish>>,
+    /// Where refusals are recorded; none where nothing is.
+    pub audit: Option<AuditLog>,
 }
 
 /// An edge: delivery lanes in, streams out.
@@ -86,6 +88,8 @@ pub struct Shared {
     pub drain: CancellationToken,
     /// Where events of WebSockets go.
     pub publisher: Option<Arc<dyn Publish>>,
+    /// Where refusals are recorded.
+    pub audit: Option<AuditLog>,
     /// Deflates for every stream that asks for it.
     pub deflater: Mutex<Deflater>,
     /// The filters that clients asked for.
@@ -135,6 +139,7 @@ impl Edge {
                 catalogues: dependencies.catalogues,
                 doorkeeper,
                 publisher: dependencies.publisher,
+                audit: dependencies.audit,
                 deflater: Mutex::new(Deflater::default()),
                 connections: Arc::default(),
                 grants: Grants::default(),

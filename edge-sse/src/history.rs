@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::allowance::Asks;
 use crate::arrival::arrive;
+use crate::audited::Door;
 use crate::bearer;
 use crate::caller::{Caller, Household};
 use crate::coded;
@@ -32,7 +33,7 @@ use crate::notice::ByeReason;
 use crate::reading::{Gathered, Leaves, Reading};
 use crate::realtime;
 use crate::refusal::{Refusal, problem};
-use crate::subscription::{Refused, Subscription};
+use crate::subscription::Refused;
 use ask::{Form, HistoryAsk};
 use text::Text;
 
@@ -63,7 +64,7 @@ async fn answer(
     let claims = bearer::of_reader(shared, uri, headers).await?;
     let bearer = shared.grants.bearer(&Arc::new(claims));
     let filter = shared.filters.of(asked.ask.filter.as_deref())?;
-    let subscription = Subscription::decide(&shared.catalogues, &bearer, &asked.ask.channels)?.filtered(filter);
+    let subscription = shared.decide(&bearer, &asked.ask.channels, Door::Events)?.filtered(filter);
     let arrival = arrive(shared, &asked.ask.start, &bearer, household, &subscription).await;
     let arrival = arrival.map_err(|reason| not_now(shared, reason))?;
     let (mut reading, gaps) = Reading::begin(shared, arrival, Leaves::AtOnce);

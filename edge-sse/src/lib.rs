@@ -29,6 +29,7 @@ mod cursor;
 mod frame;
 mod notice;
 mod refusal;
+mod audited;
 mod bearer;
 mod filters;
 mod ask;

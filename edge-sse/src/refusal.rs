@@ -4,6 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use policy::IdentityError;
+use schemas::audit::Item;
 use schemas::problem::{Problem, Slug};
 
 use crate::metrics;
@@ -23,6 +24,8 @@ pub struct Refusal {
     pub retry_after: Option<u64>,
     /// It presents a token that is not taken.
     pub token_refused: bool,
+    /// Channels that were asked for, as the audit says them.
+    pub channels: Vec<Item>,
 }
 
 impl From<IdentityError> for Refusal {
@@ -40,7 +43,13 @@ impl Refusal {
     /// A refusal.
     #[must_use]
     pub fn new(slug: Slug, detail: impl Into<String>) -> Self {
-        Self { slug, detail: detail.into(), retry_after: None, token_refused: false }
+        Self { slug, detail: detail.into(), retry_after: None, token_refused: false, channels: Vec::new() }
+    }
+
+    /// The same, of these channels.
+    #[must_use]
+    pub fn of(self, channels: impl IntoIterator<Item = Item>) -> Self {
+        Self { channels: channels.into_iter().collect(), ..self }
     }
 
     /// The same, of what may be asked for again after so many seconds.

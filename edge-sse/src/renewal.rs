@@ -18,6 +18,7 @@ use schemas::problem::Slug;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::audited::Door;
 use crate::edge::Shared;
 use crate::refusal::{Refusal, problem};
 use crate::rights::Renewed;
@@ -52,15 +53,22 @@ async fn renew(State(shared): State<Arc<Shared>>, Path(id): Path<String>, reques
 async fn renewed(shared: &Shared, id: &str, head: &Parts, body: Body) -> Result<Lives, Refusal> {
     let claims = fresh(shared, head, body).await?;
     if claims.is_anonymous() {
-        return Err(Refusal::new(Slug::Unauthorized, "send the fresh token: Authorization: Bearer, or {\"token\": …}"));
+        let refusal =
+            Refusal::new(Slug::Unauthorized, "send the fresh token: Authorization: Bearer, or {\"token\": …}");
+        shared.record_refusal(&refusal, claims.who(), Door::Connections);
+        return Err(refusal);
     }
     let unknown = || Refusal::new(Slug::NotFound, "no connection of this bearer has this id on this edge");
     let id = Uuid::parse_str(id).map_err(|_| unknown())?;
-    let expires_at = claims.exp.map(|at| at.to_string());
+    let (who, expires_at) = (claims.who(), claims.exp.map(|at| at.to_string()));
     match shared.renew(id, claims) {
         Renewed::Done => Ok(Lives { expires_at }),
         Renewed::Unknown => Err(unknown()),
-        Renewed::Foreign => Err(Refusal::new(Slug::Forbidden, "the connection is another user's")),
+        Renewed::Foreign => {
+            let refusal = Refusal::new(Slug::Forbidden, "the connection is another user's");
+            shared.record_refusal(&refusal, who, Door::Connections);
+            Err(refusal)
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use schemas::grant::User;
 use schemas::time::Timestamp;
 use uuid::Uuid;
 
+use crate::audited::Door;
 use crate::connections::Connection;
 use crate::edge::Shared;
 use crate::frame::{Chunk, Notice, json};
@@ -71,6 +72,7 @@ impl Shared {
     pub fn rights(&self, claims: &Arc<Claims>, held: &[ChannelPattern]) -> Rights {
         let bearer = self.grants.bearer(claims);
         let subscription = Subscription::keep(&self.catalogues, &bearer, held);
+        self.record_refused(claims, &subscription.refused, Door::Connections);
         let paused = subscription.by_grant && self.grants.deaf();
         Rights { claims: claims.clone(), reader: self.reader(&bearer, &subscription), subscription, paused }
     }

@@ -17,9 +17,11 @@ use axum::response::Response;
 use axum::routing::any;
 use axum::{Extension, Router};
 use http::{HeaderMap, Uri};
+use schemas::audit::Who;
 use schemas::problem::Slug;
 
 use crate::ask::{Ask, pairs};
+use crate::audited::Door;
 use crate::bearer;
 use crate::caller::{Caller, Household};
 use crate::cors;
@@ -83,14 +85,16 @@ async fn opening(
     let rest = pairs(uri)?.into_iter().filter(|(name, _)| name != bearer::TOKEN).collect();
     let ask = Ask::of(rest, headers, FURTHER)?;
     if !cors::may_read(&shared.config.origins, headers, uri) {
-        return Err(Refusal::new(Slug::Forbidden, "pages of this origin may not read here"));
+        let refusal = Refusal::new(Slug::Forbidden, "pages of this origin may not read here");
+        shared.record_refusal(&refusal, Who::default(), Door::Socket);
+        return Err(refusal);
     }
     let claims = bearer::of_socket(shared, uri, headers).await?;
     let filter = shared.filters.of(ask.filter.as_deref())?;
     let bearer = shared.grants.bearer(&Arc::new(claims));
     let subscription = match ask.channels.is_empty() {
         true => Subscription::nothing(),
-        false => Subscription::decide(&shared.catalogues, &bearer, &ask.channels)?,
+        false => shared.decide(&bearer, &ask.channels, Door::Socket)?,
     };
     Ok(Opening { start: ask.start, bearer, household, subscription: subscription.filtered(filter) })
 }

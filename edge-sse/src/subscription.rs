@@ -14,6 +14,7 @@ use schemas::partition::DeliveryPartition;
 use schemas::problem::Slug;
 use serde::Serialize;
 
+use crate::audited;
 use crate::entry::{channel_key, kind_key, partitions_under};
 use crate::grants::Bearer;
 use crate::refusal::Refusal;
@@ -164,13 +165,14 @@ impl Subscription {
             .map(|refused| format!("{:?}: {}", refused.channel, refused.reason.as_str()))
             .collect();
         let detail = format!("no channel is granted ({})", words.join(", "));
-        if self.refused.iter().all(|refused| refused.reason == RefusedReason::Malformed) {
+        let refusal = if self.refused.iter().all(|refused| refused.reason == RefusedReason::Malformed) {
             Refusal::new(Slug::BadChannel, detail)
         } else if claims.is_anonymous() && any(RefusedReason::Forbidden) {
             Refusal::new(Slug::Unauthorized, format!("{detail}; a token may help"))
         } else {
             Refusal::new(Slug::Forbidden, detail)
-        }
+        };
+        refusal.of(audited::items(&self.refused))
     }
 }
 

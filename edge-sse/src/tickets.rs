@@ -18,6 +18,7 @@ use schemas::limits;
 use schemas::problem::Slug;
 use serde::{Deserialize, Serialize};
 
+use crate::audited::Door;
 use crate::edge::Shared;
 use crate::refusal::{Refusal, problem};
 use crate::{bearer, cors};
@@ -56,10 +57,10 @@ async fn give(State(shared): State<Arc<Shared>>, request: Request) -> Response {
 async fn ticket(shared: &Shared, head: &Parts, body: Body) -> Result<Given, Refusal> {
     let claims = bearer::of_sender(shared, &head.uri, &head.headers).await?;
     if claims.is_anonymous() {
-        return Err(Refusal::new(
-            Slug::Unauthorized,
-            "a ticket is for whoever has a token: send Authorization: Bearer",
-        ));
+        let refusal =
+            Refusal::new(Slug::Unauthorized, "a ticket is for whoever has a token: send Authorization: Bearer");
+        shared.record_refusal(&refusal, claims.who(), Door::Tickets);
+        return Err(refusal);
     }
     let wish: Wish = json_body(body).await?.unwrap_or_default();
     let channels = wish.channels.as_deref().map(patterns).transpose()?;

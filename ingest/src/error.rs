@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use journal::{AppendError, RegisterError};
+use journal::{AppendError, AuditError, RegisterError};
 use policy::IdentityError;
 use schemas::avro::Mismatch;
 use schemas::cloudevent::CloudEventError;
@@ -130,6 +130,9 @@ pub enum StoreError {
     /// The schemas are not registered yet.
     #[error("the ingest is not ready: its schemas are not registered yet")]
     NotReady,
+    /// The audit did not take the act; the events may stand in the log nevertheless.
+    #[error("{0}; send it again with the same id")]
+    Audit(#[from] AuditError),
     /// The log's client refused, or gave up.
     #[error("{0}; send it again with the same id")]
     Append(#[from] AppendError),
@@ -220,6 +223,7 @@ impl Cause {
                 StoreError::Append(
                     AppendError::QueueFull | AppendError::NotAcknowledged { .. } | AppendError::Fatal { .. },
                 )
+                | StoreError::Audit(_)
                 | StoreError::NotReady
                 | StoreError::NoLog
                 | StoreError::Slow { .. } => Slug::Unavailable,

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use journal::{Journal, Registry, TopicNames};
+use journal::{AuditLog, Journal, Registry, TopicNames};
 use policy::{Catalogues, Claims, Doorkeeper};
 use schemas::problem::Problem;
 use schemas::readiness::Readiness;
@@ -53,6 +53,7 @@ impl Ingest {
         catalogues: Arc<Catalogues>,
         names: TopicNames,
         doorkeeper: Doorkeeper,
+        audit: Option<AuditLog>,
     ) -> Self {
         metrics::describe();
         let intake = Intake {
@@ -63,6 +64,7 @@ impl Ingest {
             config,
             catalogues,
             doorkeeper,
+            audit,
         };
         Self { intake: Arc::new(intake), health: Arc::new(Health::new()), journal, registry, names }
     }

@@ -12,14 +12,16 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use futures::future::try_join_all;
-use journal::NewRecord;
+use journal::{AuditLog, NewRecord};
 use policy::{Catalogues, Claims, Doorkeeper};
+use schemas::audit::Item;
 use schemas::id::EventId;
 use schemas::time::Timestamp;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
 
+use crate::audited::{self, Bearer};
 use crate::config::Config;
 use crate::error::{Refused, RequestError, StoreError};
 use crate::known::{Identity, Known};
@@ -44,6 +46,8 @@ pub(crate) struct Intake {
     pub(crate) config: Config,
     pub(crate) catalogues: Arc<Catalogues>,
     pub(crate) doorkeeper: Doorkeeper,
+    /// Where publishes and refusals are recorded; none where nothing is.
+    pub(crate) audit: Option<AuditLog>,
     pub(crate) registered: Registered,
     pub(crate) outbox: Outbox,
     pub(crate) known: Known,
@@ -55,6 +59,7 @@ pub(crate) struct Intake {
 struct Prepared {
     id: EventId,
     identity: Identity,
+    item: Item,
     record: NewRecord,
     span: Span,
 }
@@ -64,28 +69,32 @@ impl Intake {
     pub(crate) async fn accept(&self, request: Request) -> Result<Accepted, Refused> {
         let (head, body) = request.into_parts();
         let mut chunks = body.into_data_stream();
-        let prepared = self.receive(&head, &mut chunks).await;
-        if prepared.is_err() {
+        let received = self.receive(&head, &mut chunks).await;
+        if received.is_err() {
             request::discard(chunks).await;
         }
-        self.store(prepared?).await
+        let (claims, prepared) = received?;
+        self.store(prepared, Bearer { claims: &claims, door: audited::POST }).await
     }
 
     /// Takes one structured event of a bearer who is known, or refuses it.
     pub(crate) async fn accept_one(&self, claims: &Claims, text: &str) -> Result<Accepted, Refused> {
         let _room = self.reserve(text.len())?;
-        let prepared = self.prepare(Form::Structured, &HeaderMap::new(), text, claims)?;
-        self.store(vec![prepared]).await
+        let bearer = Bearer { claims, door: audited::SOCKET };
+        let prepared = self.prepare(Form::Structured, &HeaderMap::new(), text, bearer)?;
+        self.store(vec![prepared], bearer).await
     }
 
-    async fn receive(&self, head: &Parts, chunks: &mut BodyDataStream) -> Result<Vec<Prepared>, Refused> {
-        let claims = admit::identify(&self.doorkeeper, head, Timestamp::now()).await?;
+    async fn receive(&self, head: &Parts, chunks: &mut BodyDataStream) -> Result<(Claims, Vec<Prepared>), Refused> {
+        let claims = admit::identify(&self.doorkeeper, head, Timestamp::now()).await;
+        let claims = claims.inspect_err(|error| self.audit.iter().for_each(|audit| audited::nobody(audit, error)))?;
         let headers = &head.headers;
         let form = Form::of(headers)?;
         let bytes = form.expected_bytes(headers, &self.config)?;
         let _room = self.reserve(bytes)?;
         let body = request::read_body(chunks, bytes, &self.config).await?;
-        self.prepare_all(form, headers, &body, &claims)
+        let prepared = self.prepare_all(form, headers, &body, Bearer { claims: &claims, door: audited::POST })?;
+        Ok((claims, prepared))
     }
 
     fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, RequestError> {
@@ -100,11 +109,11 @@ impl Intake {
         form: Form,
         headers: &HeaderMap,
         body: &str,
-        claims: &Claims,
+        bearer: Bearer<'_>,
     ) -> Result<Vec<Prepared>, Refused> {
         let texts = form.split(body, &self.config)?;
         let prepare = |(index, text): (usize, &str)| {
-            self.prepare(form, headers, text, claims).map_err(|refused| match form {
+            self.prepare(form, headers, text, bearer).map_err(|refused| match form {
                 Form::Batch => Refused { index: Some(index), ..refused },
                 Form::Structured | Form::Binary => refused,
             })
@@ -112,19 +121,23 @@ impl Intake {
         texts.into_iter().enumerate().map(prepare).collect()
     }
 
-    fn prepare(&self, form: Form, headers: &HeaderMap, text: &str, claims: &Claims) -> Result<Prepared, Refused> {
+    fn prepare(&self, form: Form, headers: &HeaderMap, text: &str, bearer: Bearer<'_>) -> Result<Prepared, Refused> {
         let mut event = form.parse(headers, text)?;
-        admit::admit(&self.catalogues, claims, &mut event.attributes)?;
+        if let Err(error) = admit::admit(&self.catalogues, bearer.claims, &mut event.attributes) {
+            self.audit.iter().for_each(|audit| audited::forbidden(audit, bearer, &error, &event.attributes));
+            return Err(error.into());
+        }
         let body = validate::validate(&self.catalogues, &event, self.config.event_bytes)?;
         let destination = self.registered.destination(&event.attributes.event_type).ok_or(StoreError::NotReady)?;
         let identity = self.known.identity(&event.attributes);
         let span = trace::event_span(&mut event.attributes);
         let record = outbox::record(&event.attributes, destination, &body);
-        Ok(Prepared { id: event.attributes.id, identity, record, span })
+        let item = audited::item(&event.attributes);
+        Ok(Prepared { id: event.attributes.id, identity, item, record, span })
     }
 
     /// Appends what is not known, and answers when the log has it all.
-    async fn store(&self, prepared: Vec<Prepared>) -> Result<Accepted, Refused> {
+    async fn store(&self, prepared: Vec<Prepared>, bearer: Bearer<'_>) -> Result<Accepted, Refused> {
         let mut accepted = Accepted { ids: Vec::with_capacity(prepared.len()), known: Vec::new() };
         let mut fresh = Vec::with_capacity(prepared.len());
         let mut seen = HashSet::with_capacity(prepared.len());
@@ -137,14 +150,22 @@ impl Intake {
             }
         }
         let stored = fresh.len();
-        self.append_all(fresh).await?;
+        self.append_all(fresh, bearer).await?;
         metrics::events(Outcome::Stored, stored);
         metrics::events(Outcome::Known, accepted.known.len());
         Ok(accepted)
     }
 
-    async fn append_all(&self, events: Vec<Prepared>) -> Result<(), StoreError> {
+    /// The events and the record of who published them, each awaited: what is answered is in both.
+    async fn append_all(&self, events: Vec<Prepared>, bearer: Bearer<'_>) -> Result<(), StoreError> {
         let begun = Instant::now();
+        let items: Vec<Item> = events.iter().map(|event| event.item.clone()).collect();
+        let recorded = async {
+            match self.audit.as_ref().filter(|audit| audit.settings().publishes) {
+                Some(audit) => audited::published(audit, bearer, &items).await.map_err(StoreError::from),
+                None => Ok(()),
+            }
+        };
         let mut identities = Vec::with_capacity(events.len());
         let mut spans = Vec::with_capacity(events.len());
         let mut handed = Vec::with_capacity(events.len());
@@ -155,7 +176,8 @@ impl Intake {
         }
         let acks = try_join_all(handed.into_iter().map(|one| self.outbox.acknowledged(one)));
         let within = self.config.ack_wait;
-        tokio::time::timeout(within, acks).await.map_err(|_| StoreError::Slow { within })??;
+        let both = async { tokio::try_join!(recorded, acks) };
+        tokio::time::timeout(within, both).await.map_err(|_| StoreError::Slow { within })??;
         for identity in identities {
             self.known.acknowledged(identity);
         }

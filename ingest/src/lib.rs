@@ -10,6 +10,7 @@ mod error;
 mod metrics;
 mod request;
 mod admit;
+mod audited;
 mod validate;
 mod known;
 mod registered;

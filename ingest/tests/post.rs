@@ -66,7 +66,8 @@ impl Door {
         let plan = TopicPlan::new(&names, &catalogues.domains().into_iter().collect(), &settings);
         plan.apply(&*journal).await.unwrap();
         let doorkeeper = Doorkeeper::of_key(KEY).unwrap();
-        let ingest = Ingest::new(config, journal.clone(), journal.registry(), catalogues, names.clone(), doorkeeper);
+        let ingest =
+            Ingest::new(config, journal.clone(), journal.registry(), catalogues, names.clone(), doorkeeper, None);
         let (routes, stop) = (ingest.routes(), CancellationToken::new());
         Self { routes, ingest, journal, names, stop, _directory: directory }
     }

@@ -2,7 +2,8 @@
 //!
 //! [`Journal`] is the log itself: append, read a range, follow the tail, join a group, watermarks, offsets for a time,
 //! topic ids. [`Registry`] gives schemas by id. The bodies are [`kafka`] and [`embedded`]; [`laws`] is what both promise.
-//! It never knows what an event means: only control records are read here ([`claims`]), because every reader needs them.
+//! It never knows what an event means: only control records are read here ([`claims`]), because every reader
+//! needs them, and [`audit`] is written here, because every service does.
 
 pub mod record;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod group;
 pub mod registry;
 pub mod claims;
 pub mod grants;
+pub mod audit;
 pub mod embedded;
 pub mod kafka;
 pub mod laws;
@@ -25,6 +27,7 @@ use schemas::time::Timestamp;
 use std::sync::Arc;
 
 pub use append::{Ack, Appended, Appender, AppenderSettings, NewRecord};
+pub use audit::{AuditError, AuditLog, AuditSettings};
 pub use error::{AppendError, CommitError, JournalError, LookupError, OpenError, ReadError, RegisterError};
 pub use follow::{FollowSettings, Followed, Follower};
 pub use grants::{GrantTable, GrantWriter};

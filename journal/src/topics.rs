@@ -16,7 +16,7 @@ use crate::Journal;
 use crate::error::JournalError;
 
 pub use generations::Generations;
-pub use plan::{Difference, Mismatch, TopicPlan, TopicSettings};
+pub use plan::{AUDIT_PARTITIONS, Difference, Mismatch, TopicPlan, TopicSettings};
 
 /// A record may have this many bytes, key and headers included: a delivery with all its views, and room around it.
 pub const RECORD_BYTES_MAX: usize = DELIVERY_BYTES + 64 * 1024;
@@ -159,6 +159,12 @@ impl TopicNames {
     #[must_use]
     pub fn reference(&self, name: &str) -> String {
         format!("{}reference.{name}", self.prefix)
+    }
+
+    /// `audit`.
+    #[must_use]
+    pub fn audit(&self) -> String {
+        format!("{}audit", self.prefix)
     }
 
     /// The router's consumer group.

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use schemas::audit::Who;
 use schemas::channel::{Channel, ChannelPattern};
 use schemas::id::{Label, Tenant};
 use schemas::time::Timestamp;
@@ -66,6 +67,12 @@ impl Claims {
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.exp.is_none() && self.sub.is_none()
+    }
+
+    /// Who this is, as the audit says it.
+    #[must_use]
+    pub fn who(&self) -> Who {
+        Who::new(&self.tenant, self.sub.as_deref(), self.issuer.as_deref())
     }
 
     /// Whether both are the same user or service, for whom the same issuer vouches.

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: limits, then the small names (`id`, `channel`, `lane`, `time`), the event as a producer says it
 //! (`event`, `cloudevent`), how it is framed and decoded (`framing`, `avro`), and what the router makes of it
-//! (`delivery`, `control`, `position`); `grant` is what a user may have beside their token.
+//! (`delivery`, `control`, `position`); `grant` is what a user may have beside their token, `audit` what is recorded of all that.
 
 pub mod limits;
 pub mod id;
@@ -16,6 +16,7 @@ pub mod avro;
 pub mod delivery;
 pub mod control;
 pub mod grant;
+pub mod audit;
 pub mod partition;
 pub mod position;
 pub mod problem;

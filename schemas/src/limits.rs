@@ -42,3 +42,9 @@ pub const LANE_PARTITIONS_ALL: u32 = 60;
 pub const USER_BYTES: usize = 512;
 /// Channels, labels, roles or revocations of one user in `grants`, of each so many; a change beyond is refused.
 pub const GRANT_ENTRIES: usize = 1024;
+/// A text of an audit record; a longer one is clipped.
+pub const AUDIT_TEXT_BYTES: usize = 256;
+/// Things that one audit record names; what has more takes several records.
+pub const AUDIT_ITEMS: usize = 256;
+/// Faults that a check of the audit's chains lists; further ones are counted.
+pub const AUDIT_FAULTS: usize = 1_000;

@@ -15,6 +15,8 @@ const SEEDS: Rounds = Rounds { ordinary: 40, soak: 2_000 };
 const KILLS: Rounds = Rounds { ordinary: 5, soak: 20 };
 /// Kills of the broker in one replay.
 const BROKER_KILLS: Rounds = Rounds { ordinary: 1, soak: 4 };
+/// Kills of a process that writes the audit.
+const WRITER_KILLS: Rounds = Rounds { ordinary: 3, soak: 30 };
 /// How often two routers fight over the partitions.
 const FIGHTS: Rounds = Rounds { ordinary: 20, soak: 40 };
 
@@ -68,6 +70,12 @@ pub fn kills() -> usize {
 #[must_use]
 pub fn broker_kills() -> usize {
     BROKER_KILLS.now()
+}
+
+/// Kills of a process that writes the audit.
+#[must_use]
+pub fn writer_kills() -> usize {
+    WRITER_KILLS.now()
 }
 
 /// How often two routers fight over the partitions.

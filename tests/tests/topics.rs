@@ -9,8 +9,8 @@ use tests::services::Services;
 
 /// How long a verb may take.
 const WITHIN: Duration = Duration::from_secs(60);
-/// Lanes, dlq, claims, grants, and the source topics of the two catalogues.
-const TOPICS: usize = 8;
+/// Lanes, dlq, audit, claims, grants, and the source topics of the two catalogues.
+const TOPICS: usize = 9;
 
 struct Topics {
     services: Services,

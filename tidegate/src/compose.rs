@@ -9,6 +9,7 @@ use axum::Router;
 use edge_sse::{Dependencies, Edge, Publish};
 use futures::future::BoxFuture;
 use ingest::Ingest;
+use journal::AuditLog;
 use policy::{Catalogues, Claims, Doorkeeper};
 use router::RouterDeps;
 use schemas::problem::Problem;
@@ -30,7 +31,7 @@ use crate::machine::MachineSource;
 use crate::supervise::{Services, Signals};
 use crate::telemetry::{self, Telemetry};
 use crate::verb::{catalogue, say};
-use crate::{cors, key, listen};
+use crate::{audit, cors, key, listen};
 
 /// Beyond the drain of connections, for the router's last commit and the log's last write.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
@@ -45,6 +46,7 @@ struct World {
     log: Log,
     catalogues: Arc<Catalogues>,
     doorkeeper: Doorkeeper,
+    audit: AuditLog,
 }
 
 /// The roles of this process, made and not yet running.
@@ -105,7 +107,8 @@ async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), F
     let (socket, address) = listen::bind(config.listen)
         .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
     let log = log::open(&config)?;
-    let world = World { log, catalogues: Arc::new(catalogues), doorkeeper, config };
+    let audit = audit::open(&config, &log)?;
+    let world = World { log, catalogues: Arc::new(catalogues), doorkeeper, audit, config };
     let metrics = telemetry::metrics().map_err(Failure::of)?;
     let bring_up = BringUp::new();
     let roles = Roles::new(&world, role);
@@ -129,7 +132,7 @@ async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), F
 
 impl Roles {
     fn new(world: &World, role: Role) -> Self {
-        let World { config, log, catalogues, doorkeeper } = world;
+        let World { config, log, catalogues, doorkeeper, audit } = world;
         let ingest = role.ingests().then(|| {
             let log = log.clone();
             Ingest::new(
@@ -139,6 +142,7 @@ impl Roles {
                 catalogues.clone(),
                 log.names,
                 doorkeeper.clone(),
+                Some(audit.clone()),
             )
         });
         let router = role.routes().then(|| {
@@ -153,7 +157,8 @@ impl Roles {
             let (catalogues, doorkeeper) = (catalogues.clone(), doorkeeper.clone());
             let clock = edge_sse::Clock::system();
             let publisher = ingest.clone().map(|ingest| -> Arc<dyn Publish> { Arc::new(Sockets(ingest)) });
-            let dependencies = Dependencies { journal, names, catalogues, doorkeeper, clock, publisher };
+            let audit = Some(audit.clone());
+            let dependencies = Dependencies { journal, names, catalogues, doorkeeper, clock, publisher, audit };
             Edge::new(edge_config(config), dependencies)
         });
         let machine = (role == Role::Up && config.machine).then(|| MachineSource::new(log, catalogues)).flatten();
@@ -167,8 +172,10 @@ impl Roles {
         let publishing = self.ingest.as_ref().map(Ingest::routes);
         let history = self.edge.as_ref().map(Edge::history);
         let events = publishing.into_iter().chain(history).fold(Router::new(), Router::merge);
-        let grants =
-            self.ingest.as_ref().map(|_| doors::grants::routes(Granting::new(&world.log), world.doorkeeper.clone()));
+        let grants = self
+            .ingest
+            .as_ref()
+            .map(|_| doors::grants::routes(Granting::new(&world.log), world.doorkeeper.clone(), world.audit.clone()));
         let events =
             events.method_not_allowed_fallback(doors::method_not_allowed).layer(cors::layer(&world.config.origin));
         self.edge.as_ref().map(Edge::routes).into_iter().chain(grants).fold(events, Router::merge)
@@ -195,6 +202,12 @@ impl Roles {
         let plan = log::topic_plan(&world.config, &world.log.names, &world.catalogues);
         bring_up.run(&plan, &*world.log.journal, topics, &shutdown).await?;
         let stop = shutdown.child_token();
+        let audit = async {
+            if self.router.is_some() {
+                audit::catalogues_loaded(&world.audit, &world.config.catalogue).await;
+            }
+            world.audit.run(stop.clone()).await;
+        };
         let ingest = async {
             match &self.ingest {
                 Some(ingest) => ended("ingest", ingest.run(stop.clone()).await, &stop),
@@ -225,7 +238,8 @@ impl Roles {
                 None => Ok(()),
             }
         };
-        let (ingest, router, edge, machine, generated) = tokio::join!(ingest, router, edge, machine, generated);
+        let (ingest, router, edge, machine, generated, ()) =
+            tokio::join!(ingest, router, edge, machine, generated, audit);
         ingest.and(router).and(edge).and(machine).and(generated)
     }
 }

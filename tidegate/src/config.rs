@@ -4,6 +4,7 @@
 //! same name everywhere: `listen` in the file, `--listen`, `TIDEGATE_LISTEN`; inside a section `[ingest] ack_wait_ms` is
 //! `TIDEGATE_INGEST__ACK_WAIT_MS`.
 
+mod audit;
 mod auth;
 mod layers;
 mod list;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use schemas::limits;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use audit::AuditConfig;
 pub(crate) use auth::{AuthConfig, IssuerConfig};
 pub(crate) use layers::{Layers, load};
 pub(crate) use registry::RegistryClientConfig;
@@ -60,6 +62,8 @@ pub(crate) struct Config {
     /// The secret of fields that catalogues mask by `hash`, the same for all routers; none means `mask.key` under `data`, made on first
     /// use, on the embedded log only.
     pub(crate) mask_key: Option<PathBuf>,
+    /// The secret of the audit's chains; none means `audit.key` under `data`, made on first use, and on Kafka no secret.
+    pub(crate) audit_key: Option<PathBuf>,
     /// The certificate chain (PEM) that the listener serves TLS with; none means plain HTTP. Needs `tls_key`.
     pub(crate) tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
@@ -82,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) auth: AuthConfig,
     /// How long topics are kept.
     pub(crate) topics: TopicsConfig,
+    /// What is recorded, and its limits.
+    pub(crate) audit: AuditConfig,
     /// The listener's limits.
     pub(crate) http: HttpConfig,
     /// The ingest's part.
@@ -105,6 +111,9 @@ pub(crate) struct TopicsConfig {
     /// Of `dlq`.
     #[serde(rename = "dlq_retention_ms", with = "list::millis")]
     pub(crate) dlq_retention: Duration,
+    /// Of `audit`.
+    #[serde(rename = "audit_retention_ms", with = "list::millis")]
+    pub(crate) audit_retention: Duration,
 }
 
 /// How a line of the log looks.
@@ -159,6 +168,7 @@ impl Default for Config {
             origin: Vec::new(),
             key: None,
             mask_key: None,
+            audit_key: None,
             tls_cert: None,
             tls_key: None,
             machine: true,
@@ -170,6 +180,7 @@ impl Default for Config {
             registry_client: RegistryClientConfig::default(),
             auth: AuthConfig::default(),
             topics: TopicsConfig::default(),
+            audit: AuditConfig::default(),
             http: HttpConfig::default(),
             ingest: ingest::Config::default(),
             router: router::RouterConfig::default(),
@@ -185,6 +196,7 @@ impl Default for TopicsConfig {
             delivery_retention: made.delivery_retention,
             source_retention: made.source_retention,
             dlq_retention: made.dlq_retention,
+            audit_retention: made.audit_retention,
         }
     }
 }
@@ -232,6 +244,7 @@ impl Config {
         let registry = self.registry_client.check(self.registry.as_deref());
         lines.extend(registry.into_iter().map(|line| format!("registry_client.{line}")));
         lines.extend(self.auth.check().into_iter().map(|line| format!("auth.{line}")));
+        lines.extend(self.audit.check().into_iter().map(|line| format!("audit.{line}")));
         lines.extend(self.edge.errors());
         lines.extend(self.ingest.check().into_iter().map(|line| format!("ingest.{line}")));
         lines.extend(self.router.check().into_iter().map(|line| format!("router.{line}")));
@@ -258,7 +271,8 @@ impl Config {
             (
                 self.topics.delivery_retention.is_zero()
                     || self.topics.source_retention.is_zero()
-                    || self.topics.dlq_retention.is_zero(),
+                    || self.topics.dlq_retention.is_zero()
+                    || self.topics.audit_retention.is_zero(),
                 "topics: a retention must be above 0".to_owned(),
             ),
             (

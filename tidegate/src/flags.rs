@@ -48,6 +48,9 @@ pub(crate) struct ServeFlags {
     /// The secret of fields that are masked by hash, the same for all routers [default: mask.key under --data, without --kafka]
     #[arg(long, value_name = "FILE")]
     mask_key: Option<String>,
+    /// The secret of the audit's chains, the same for all processes [default: audit.key under --data, without --kafka; none with]
+    #[arg(long, value_name = "FILE")]
+    audit_key: Option<String>,
     /// A certificate chain, PEM: serve TLS, and take it anew when the file changes [needs --tls-key]
     #[arg(long, value_name = "FILE")]
     tls_cert: Option<String>,

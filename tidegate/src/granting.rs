@@ -6,6 +6,7 @@ use std::sync::Arc;
 use journal::grants::{TableError, WriteError};
 use journal::{GrantTable, GrantWriter, Journal, JournalError, ReadError, Registry, TopicNames};
 use policy::grants::{Change, ChangeError, Standing, changed, standing};
+use schemas::audit::{Act, Entry, Item};
 use schemas::channel::ChannelPattern;
 use schemas::grant::{Grant, GrantedChannel, Held, Revocation, Scope, User};
 use schemas::id::{Label, Tenant};
@@ -109,6 +110,19 @@ impl Granting {
     fn writer(&self) -> Result<GrantWriter, GrantingError> {
         Ok(GrantWriter::new(self.journal.clone(), self.registry.clone(), self.names.clone())?)
     }
+}
+
+/// What the audit keeps of a change that is about to be made: which channels, labels and roles of whom.
+pub(crate) fn entry(user: &User, change: &Change, door: &str) -> Entry {
+    let (act, channels, labels, roles) = match change {
+        Change::Grant { channels, visible_from: _, labels, roles } => (Act::Grant, channels, labels, roles),
+        Change::Revoke { channels, labels, roles } => (Act::Revocation, channels, labels, roles),
+    };
+    let of_user = |item: Item| Item { id: Item::named(&format!("{}/{}", user.tenant, user.sub)).id, ..item };
+    let channels = channels.iter().map(|scope| Item::channel(&scope.to_string(), ""));
+    let labels = labels.iter().map(|label| Item::channel("", &format!("label {label}")));
+    let roles = roles.iter().map(|role| Item::channel("", &format!("role {role}")));
+    Entry::new(act, door, "begun").about(channels.chain(labels).chain(roles).map(of_user))
 }
 
 fn shown(user: &User, grant: &Grant) -> Value {

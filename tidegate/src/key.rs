@@ -1,4 +1,4 @@
-//! A deployment's secrets: the key of tokens and the key of masks. Each is a given file, or one in the data directory, made once by
+//! A deployment's secrets: the keys of tokens, of masks and of the audit. Each is a given file, or one in the data directory, made once by
 //! whoever comes first.
 
 use std::fs::{self, OpenOptions};
@@ -9,12 +9,14 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::TryRngCore;
+use schemas::audit::chain::ChainKey;
 use schemas::avro::MaskKey;
 
 use crate::failure::Failure;
 
 const TOKEN_FILE: &str = "token.key";
 const MASK_FILE: &str = "mask.key";
+const AUDIT_FILE: &str = "audit.key";
 const SECRET_BYTES: usize = 32;
 const OWNER_ONLY: u32 = 0o600;
 
@@ -25,7 +27,7 @@ const OWNER_ONLY: u32 = 0o600;
 pub(crate) fn read_or_make(key: Option<&Path>, data: &Path) -> Result<Vec<u8>, Failure> {
     match key {
         Some(path) => read(path),
-        None => of_deployment(data, TOKEN_FILE),
+        None => read_or_create(&data.join(TOKEN_FILE)),
     }
 }
 
@@ -34,15 +36,24 @@ pub(crate) fn read_or_make(key: Option<&Path>, data: &Path) -> Result<Vec<u8>, F
 /// # Errors
 /// The file cannot be read or made, or is too short for a secret.
 pub(crate) fn mask(key: Option<&Path>, data: &Path) -> Result<MaskKey, Failure> {
-    let secret = match key {
-        Some(path) => read(path)?,
-        None => of_deployment(data, MASK_FILE)?,
-    };
+    secret("mask_key", key, &data.join(MASK_FILE)).map(|secret| MaskKey::new(&secret))
+}
+
+/// The key of the audit's chains: of `key` where it is given, else of the deployment in `data`, where it is made on first use.
+///
+/// # Errors
+/// As [`mask`].
+pub(crate) fn audit(key: Option<&Path>, data: &Path) -> Result<ChainKey, Failure> {
+    secret("audit_key", key, &data.join(AUDIT_FILE)).map(|secret| ChainKey::new(&secret))
+}
+
+fn secret(name: &str, key: Option<&Path>, own: &Path) -> Result<Vec<u8>, Failure> {
+    let secret = key.map_or_else(|| read_or_create(own), read)?;
     let secret = secret.trim_ascii_end();
     if secret.len() < SECRET_BYTES {
-        return Err(Failure::Usage(vec![format!("mask_key: a secret has {SECRET_BYTES} bytes or more")]));
+        return Err(Failure::Usage(vec![format!("{name}: a secret has {SECRET_BYTES} bytes or more")]));
     }
-    Ok(MaskKey::new(secret))
+    Ok(secret.to_vec())
 }
 
 /// The key of a deployment that has one.
@@ -53,14 +64,13 @@ pub(crate) fn of(data: &Path) -> Result<Vec<u8>, Failure> {
     read(&data.join(TOKEN_FILE))
 }
 
-fn of_deployment(data: &Path, file: &str) -> Result<Vec<u8>, Failure> {
-    let path = data.join(file);
-    match fs::read(&path) {
+fn read_or_create(path: &Path) -> Result<Vec<u8>, Failure> {
+    match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make(data, &path).map_err(|error| said(&path, &error))?;
-            read(&path)
+            make(path).map_err(|error| said(path, &error))?;
+            read(path)
         }
-        other => other.map_err(|error| said(&path, &error)),
+        other => other.map_err(|error| said(path, &error)),
     }
 }
 
@@ -73,8 +83,8 @@ fn said(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// Written whole under another name, then linked: of several processes that start at once one wins, and none reads half a key.
-fn make(data: &Path, path: &Path) -> io::Result<()> {
-    fs::create_dir_all(data)?;
+fn make(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
     let mut secret = [0; SECRET_BYTES];
     rand::rngs::OsRng.try_fill_bytes(&mut secret).map_err(io::Error::other)?;
     let draft = path.with_extension(uuid::Uuid::new_v4().to_string());

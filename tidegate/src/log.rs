@@ -40,13 +40,20 @@ impl LogFlags {
         self.kafka.is_some()
     }
 
+    /// The config with these flags, and what is wrong with it.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub(crate) fn config(&self) -> Result<(Config, Vec<String>), Failure> {
+        ServeFlags::of_log(self.kafka.clone(), self.registry.clone(), self.prefix.clone()).load()
+    }
+
     /// Opens it, with the client's properties from the config file and the environment; of Kafka nothing is asked yet.
     ///
     /// # Errors
     /// The config is wrong; a host or URL is none.
     pub(crate) fn open(&self) -> Result<Log, Failure> {
-        let flags = ServeFlags::of_log(self.kafka.clone(), self.registry.clone(), self.prefix.clone());
-        let (config, errors) = flags.load()?;
+        let (config, errors) = self.config()?;
         if errors.is_empty() { open(&config) } else { Err(Failure::Usage(errors)) }
     }
 }
@@ -102,6 +109,7 @@ pub(crate) fn topic_plan(config: &Config, names: &TopicNames, catalogues: &Catal
         delivery_retention: config.topics.delivery_retention,
         source_retention: config.topics.source_retention,
         dlq_retention: config.topics.dlq_retention,
+        audit_retention: config.topics.audit_retention,
     };
     let references = catalogues.references().map(|reference| reference.name().to_owned());
     TopicPlan::new(names, &catalogues.domains().into_iter().collect(), &settings).with_references(references, &settings)

@@ -13,6 +13,7 @@ mod identity;
 mod credentials;
 mod telemetry;
 mod log;
+mod audit;
 mod compose;
 mod bring_up;
 mod supervise;

@@ -14,6 +14,7 @@ mod explain;
 mod dlq;
 mod grant;
 mod reference;
+mod audit;
 mod topics;
 mod config;
 
@@ -62,6 +63,9 @@ pub(crate) enum Verb {
     /// Write and look at the rows that events are enriched from
     #[command(subcommand)]
     Reference(reference::Verb),
+    /// Look at who did, was refused or was given what, and check that nothing of that was changed
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Make the topics, or compare them with what they should be
     #[command(subcommand)]
     Topics(topics::Topics),
@@ -93,6 +97,7 @@ impl Verb {
             Self::Revoke(args) => grant::revoke(args).await,
             Self::Who(args) => grant::who(args).await,
             Self::Reference(verb) => reference::run(verb).await,
+            Self::Audit(verb) => audit::run(verb).await,
             Self::Topics(verb) => topics::run(verb).await,
             Self::Config(verb) => config::run(&verb),
         }

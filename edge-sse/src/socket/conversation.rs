@@ -22,6 +22,7 @@ use super::pace::Pace;
 use super::said::{Publication, Said, Wish};
 use crate::arrival::{Arrival, arrive};
 use crate::ask::Start;
+use crate::audited::Door;
 use crate::caller::Household;
 use crate::edge::Shared;
 use crate::gap::Gap;
@@ -264,7 +265,7 @@ impl Conversation {
         };
         let held = self.subscription.granted.iter().map(ToString::to_string);
         let asked: Vec<String> = held.chain(channels).collect();
-        let decided = Subscription::decide(&self.shared.catalogues, &self.bearer(), &asked)?.filtered(filter);
+        let decided = self.shared.decide(&self.bearer(), &asked, Door::Socket)?.filtered(filter);
         let other = decided.filter != self.subscription.filter;
         metrics::limit(Limit::Channels, decided.over_limit());
         let more = decided.granted.len() > self.subscription.granted.len();

@@ -199,6 +199,7 @@ pub fn edge(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock, config: 
         doorkeeper: Doorkeeper::of_key(KEY).unwrap(),
         clock,
         publisher: None,
+        audit: None,
     };
     Edge::new(config, dependencies)
 }

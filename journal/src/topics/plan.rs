@@ -18,6 +18,8 @@ use crate::error::JournalError;
 
 /// One partition: `claims` is read from its start to its end, in one order.
 const CLAIMS_PARTITIONS: u32 = 1;
+/// Partitions of `audit`: a writer chooses one of them for all its records, so that their number never changes.
+pub const AUDIT_PARTITIONS: u32 = 4;
 /// One partition, likewise.
 const GRANTS_PARTITIONS: u32 = 1;
 /// Of a reference topic that is made: every router reads all of it.
@@ -38,6 +40,8 @@ pub struct TopicSettings {
     pub source_retention: Duration,
     /// How long dead letters are kept.
     pub dlq_retention: Duration,
+    /// How long the audit is kept.
+    pub audit_retention: Duration,
 }
 
 impl Default for TopicSettings {
@@ -50,6 +54,7 @@ impl Default for TopicSettings {
             delivery_retention: DAY * 3,
             source_retention: DAY * 7,
             dlq_retention: DAY * 30,
+            audit_retention: DAY * 365,
         }
     }
 }
@@ -140,7 +145,7 @@ impl fmt::Display for Difference {
 }
 
 impl TopicPlan {
-    /// The topics for these domains: `events.<domain>` each, the delivery lanes, `dlq`, `claims` and `grants`.
+    /// The topics for these domains: `events.<domain>` each, the delivery lanes, `dlq`, `audit`, `claims` and `grants`.
     #[must_use]
     pub fn new(names: &TopicNames, domains: &BTreeSet<String>, settings: &TopicSettings) -> Self {
         let kept = |name: String, number, retention, partitions| Planned {
@@ -158,6 +163,7 @@ impl TopicPlan {
             kept(names.delivery(lane).to_string(), number, retention, Partitions::OfGeneration(lane))
         }));
         topics.push(kept(names.dlq(), settings.source_partitions, settings.dlq_retention, Partitions::Free));
+        topics.push(kept(names.audit(), AUDIT_PARTITIONS, settings.audit_retention, Partitions::Fixed));
         let claims = spec(names.claims(), CLAIMS_PARTITIONS, settings, compacted(&CLAIMS));
         topics.push(Planned { spec: claims, partitions: Partitions::Fixed });
         let grants = spec(names.grants(), GRANTS_PARTITIONS, settings, compacted(&GRANTS));

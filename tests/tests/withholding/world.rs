@@ -224,6 +224,7 @@ impl World {
             doorkeeper: Doorkeeper::of_key(KEY).expect("a key"),
             clock: edge_sse::Clock::new(move || now(began)),
             publisher: None,
+            audit: None,
         };
         let config = Config { heartbeat: HEARTBEAT, connections_per_user: 1_000, shards: 1, ..Config::default() };
         Edge::new(config, dependencies)

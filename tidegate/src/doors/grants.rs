@@ -12,8 +12,10 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use journal::AuditLog;
 use policy::grants::Change;
 use policy::{Act, Claims, Doorkeeper, Presented};
+use schemas::audit::{self, Entry, Who};
 use schemas::channel::ChannelPattern;
 use schemas::grant::User;
 use schemas::problem::{Problem, Slug};
@@ -21,10 +23,12 @@ use schemas::time::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::granting::{Granting, GrantingError};
+use crate::granting::{Granting, GrantingError, entry};
 
 /// The role of a token that may ask for grants and change them.
 pub(crate) const ADMINISTRATOR: &str = "tidegate-admin";
+/// As the audit names it.
+const DOOR: &str = "/v1/grants";
 /// Seconds after which a log that does not answer is asked again.
 const RETRY_AFTER: u64 = 1;
 
@@ -32,6 +36,7 @@ const RETRY_AFTER: u64 = 1;
 struct Door {
     granting: Granting,
     doorkeeper: Doorkeeper,
+    audit: AuditLog,
 }
 
 /// Whom or what it is about: one of them.
@@ -46,8 +51,8 @@ struct About {
 type Said = (Slug, String);
 
 /// The routes.
-pub(crate) fn routes(granting: Granting, doorkeeper: Doorkeeper) -> Router {
-    let door = Arc::new(Door { granting, doorkeeper });
+pub(crate) fn routes(granting: Granting, doorkeeper: Doorkeeper, audit: AuditLog) -> Router {
+    let door = Arc::new(Door { granting, doorkeeper, audit });
     Router::new().route("/v1/grants", get(ask).post(change)).with_state(door)
 }
 
@@ -103,6 +108,8 @@ impl Door {
             return Err(Slug::BadRequest.problem("name the user: ?user=<sub>"));
         };
         let (user, change) = (user_of(&claims, &user).map_err(refused)?, change?);
+        let recorded = self.audit.record(entry(&user, &change, DOOR).by(claims.who())).await;
+        recorded.map_err(|error| problem(GrantingError::Unavailable(error.to_string())))?;
         let changed = self.granting.change(&user, &change).await.map_err(problem)?;
         tracing::info!(by = claims.sub, tenant = %user.tenant, "grants of a user were changed");
         Ok(changed)
@@ -111,12 +118,21 @@ impl Door {
     async fn administrator(&self, headers: &HeaderMap, uri: &Uri) -> Result<Claims, Problem> {
         let presented = Presented::new(headers, uri, Act::Change);
         let identified = self.doorkeeper.identify(presented, Timestamp::now()).await;
-        let claims = identified.map_err(|error| error.problem())?;
-        match (claims.sub.is_some(), claims.roles.contains(ADMINISTRATOR)) {
-            (_, true) => Ok(claims),
-            (true, false) => Err(Slug::Forbidden.problem(format!("the role {ADMINISTRATOR} is needed"))),
-            (false, false) => Err(Slug::Unauthorized.problem("a token is needed")),
-        }
+        let claims = identified.map_err(|error| {
+            self.refuse(error.as_str(), Who::default());
+            error.problem()
+        })?;
+        let slug = match (claims.sub.is_some(), claims.roles.contains(ADMINISTRATOR)) {
+            (_, true) => return Ok(claims),
+            (true, false) => Slug::Forbidden,
+            (false, false) => Slug::Unauthorized,
+        };
+        self.refuse(slug.parts().0, claims.who());
+        Err(slug.problem(format!("a token with the role {ADMINISTRATOR} is needed")))
+    }
+
+    fn refuse(&self, outcome: &str, who: Who) {
+        self.audit.refuse(Entry::new(audit::Act::Refusal, DOOR, outcome).by(who));
     }
 }
 

@@ -8,9 +8,12 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use journal::AppenderSettings;
+use schemas::audit::{Act, Item};
+use schemas::limits::AUDIT_ITEMS;
 use schemas::time::Timestamp;
 use serde_json::{Value, json};
 
+use crate::audit;
 use crate::config::Config;
 use crate::dead_letters::{self, Address, DeadLetter};
 use crate::failure::Failure;
@@ -164,6 +167,11 @@ async fn replay(args: Replay) -> Result<(), Failure> {
         let catalogues = catalogue::load(&config.catalogue).map_err(|errors| Failure::Usage(errors.lines))?;
         letters.push(letter.with_payload(&read_json(file)?, &catalogues, &*log.registry).await?);
     }
+    let items: Vec<Item> = letters.iter().map(|letter| Item::named(&letter.address.to_string())).collect();
+    let recorder = audit::open(&config, &log)?;
+    for items in items.chunks(AUDIT_ITEMS) {
+        audit::act(&recorder, Act::DlqReplay, "begun", items.iter().cloned()).await?;
+    }
     publish(&log, &letters).await
 }
 
@@ -195,7 +203,10 @@ async fn publish(log: &Log, letters: &[DeadLetter]) -> Result<(), Failure> {
 
 async fn purge(args: &Purge) -> Result<(), Failure> {
     let before = Timestamp::parse(&args.before).map_err(|error| Failure::Usage(vec![format!("--before: {error}")]))?;
-    let log = open(&args.flags)?;
+    let config = load(&args.flags)?;
+    let log = log::open(&config)?;
+    let item = Item::named(&format!("before {before}"));
+    audit::act(&audit::open(&config, &log)?, Act::DlqPurge, "begun", [item]).await?;
     let gone = dead_letters::purge(&*log.journal, &log.names, before).await.map_err(Failure::of)?;
     say(&format!("{gone} dead letters from before {before} are gone"))
 }

@@ -4,16 +4,18 @@ use std::path::PathBuf;
 
 use policy::grants::Change;
 use reqwest::Url;
+use schemas::audit::Entry;
 use schemas::channel::ChannelPattern;
 use schemas::grant::{Scope, User};
 use schemas::id::{Label, Tenant};
 use schemas::time::Timestamp;
 use serde_json::Value;
 
+use crate::audit;
 use crate::credentials::Credentials;
 use crate::doors::grants::ADMINISTRATOR;
 use crate::failure::Failure;
-use crate::granting::{Granting, GrantingError};
+use crate::granting::{Granting, GrantingError, entry};
 use crate::log::LogFlags;
 use crate::verb::say;
 
@@ -121,7 +123,11 @@ pub(super) async fn who(args: Who) -> Result<(), Failure> {
 impl Place {
     async fn change(&self, user: &str, change: &Change) -> Result<(), Failure> {
         let changed = match self.granting()? {
-            Some(granting) => granting.change(&self.user(user)?, change).await.map_err(failed)?,
+            Some(granting) => {
+                let user = self.user(user)?;
+                self.record(entry(&user, change, "tidegate")).await?;
+                granting.change(&user, change).await.map_err(failed)?
+            }
             None => self.ask(reqwest::Method::POST, "user", user, Some(change)).await?,
         };
         self.show(&changed)
@@ -139,6 +145,12 @@ impl Place {
             Some(granting) => granting.of_channel(&self.tenant()?, channel).await.map_err(failed),
             None => self.ask(reqwest::Method::GET, "channel", &channel.to_string(), None).await,
         }
+    }
+
+    async fn record(&self, entry: Entry) -> Result<(), Failure> {
+        let (config, _) = self.log.config()?;
+        let recorder = audit::open(&config, &self.log.open()?)?;
+        recorder.record(audit::by_operator(entry)).await.map_err(Failure::of)
     }
 
     fn granting(&self) -> Result<Option<Granting>, Failure> {

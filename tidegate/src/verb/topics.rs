@@ -1,8 +1,10 @@
 //! `tidegate topics apply|check`: the topics as they should be, beside what they are.
 
 use journal::topics::{Difference, Mismatch, TopicPlan};
+use schemas::audit::{Act, Item};
 use schemas::lane::Lane;
 
+use crate::audit;
 use crate::failure::Failure;
 use crate::flags::ServeFlags;
 use crate::log::{self, Log, topic_plan};
@@ -29,6 +31,10 @@ pub(super) async fn run(verb: Topics) -> Result<(), Failure> {
     match verb {
         Topics::Apply(_) => {
             let changed = plan.apply(&*log.journal).await.map_err(Failure::of)?;
+            if !changed.is_empty() {
+                let items = changed.iter().map(|difference| Item::named(&difference.to_string()));
+                audit::act(&audit::open(&config, &log)?, Act::TopicsApply, "done", items).await?;
+            }
             changed.iter().try_for_each(|difference| say(&mended(difference)))?;
             say_standing(&plan, &log).await
         }

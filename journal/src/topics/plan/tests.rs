@@ -29,6 +29,7 @@ fn plans_every_topic_of_a_deployment_with_append_time() {
         "p-delivery.medium",
         "p-delivery.low",
         "p-dlq",
+        "p-audit",
         "p-claims",
         "p-grants",
     ];
