@@ -46,7 +46,7 @@ impl Access {
         }
     }
 
-    /// It is reached, while it lasts, when its rights change; none where they do not.
+    /// It is reached, while it lasts, when its rights change; none where others see to that.
     pub fn reached_by(&mut self, registered: Option<Registered>) {
         self.registered = registered;
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::Reader;
+use policy::{Catalogues, Reader};
 use schemas::time::Timestamp;
 
 use crate::access::Access;
@@ -41,12 +41,14 @@ pub struct Arrival {
     pub access: Access,
 }
 
-/// Lets a reader in and finds their start.
+/// Lets a reader in and finds their start. Their subscription was decided by these catalogues; where others came meanwhile, it is decided
+/// anew.
 ///
 /// # Errors
 /// The edge is not ready, or over a limit: the client comes again.
 pub async fn arrive(
     shared: &Arc<Shared>,
+    catalogues: &Arc<Catalogues>,
     start: &Start,
     bearer: &Bearer,
     household: Option<Household>,
@@ -64,12 +66,12 @@ pub async fn arrive(
     let now = shared.clock.now();
     let started = find(&session, start, &reader, subscription, now).await.ok_or(ByeReason::NotReady)?;
     let mut access = Access::begin(admitted, subscription.granted.len(), now);
-    access.reached_by(shared.connections.register(access.connection_id(), claims, &subscription.granted));
-    if let Some(connection) = access.connection()
-        && (subscription.by_grant || !Arc::ptr_eq(&bearer.grant, &shared.grants.of(claims)))
-    {
-        shared.reconsider(connection); // what it is by may have changed since it was decided
+    let registered = shared.connections.register(access.connection_id(), claims, &subscription.granted);
+    let granted_otherwise = subscription.by_grant || !Arc::ptr_eq(&bearer.grant, &shared.grants.of(claims));
+    if granted_otherwise || !Arc::ptr_eq(catalogues, &shared.catalogues()) {
+        shared.reconsider(registered.connection()); // what it is by may have changed since it was decided
     }
+    access.reached_by(Some(registered));
     Ok(Arrival { session, reader, expires_at: claims.exp, started, sleeper, access })
 }
 

@@ -47,7 +47,7 @@ impl Shared {
     /// # Errors
     /// As there.
     pub fn decide(&self, bearer: &Bearer, asked: &[String], door: Door) -> Result<Subscription, Refusal> {
-        let decided = Subscription::decide(&self.catalogues, bearer, asked);
+        let decided = Subscription::decide(&self.catalogues(), bearer, asked);
         match &decided {
             Ok(subscription) => self.record_refused(&bearer.claims, &subscription.refused, door),
             Err(refusal) => self.record(door, refusal.slug, bearer.claims.who(), refusal.channels.iter().cloned()),

@@ -1,4 +1,5 @@
-//! The open connections of signed-in users, as the rest of an edge reaches them: by their id, and by their user.
+//! The open connections, as the rest of an edge reaches them: by their id, and by their user. Anonymous streams in a shard are not among
+//! them: they are many, and each has the rights of its cohort.
 //!
 //! In: connections that open and end, and rights that change. Out: the change, to whoever writes to the connection. It holds what is open
 //! and nothing else, and no delivery takes its lock.
@@ -33,7 +34,8 @@ struct Open {
 #[derive(Debug)]
 pub struct Connection {
     id: Uuid,
-    user: User,
+    user: Option<User>,
+    anonymous: bool,
     state: Mutex<State>,
     changed: AtomicBool,
     notify: Notify,
@@ -55,13 +57,14 @@ pub struct Registered {
 }
 
 impl Connections {
-    /// Makes a connection known; none where its bearer is anonymous, whose rights are the same for all and end with no token.
+    /// Makes a connection known.
     #[must_use]
-    pub fn register(self: &Arc<Self>, id: Uuid, claims: &Claims, held: &[ChannelPattern]) -> Option<Registered> {
-        let user = User { tenant: claims.tenant.clone(), sub: claims.sub.clone()? };
+    pub fn register(self: &Arc<Self>, id: Uuid, claims: &Claims, held: &[ChannelPattern]) -> Registered {
+        let user = claims.sub.clone().map(|sub| User { tenant: claims.tenant.clone(), sub });
         let connection = Arc::new(Connection {
             id,
             user: user.clone(),
+            anonymous: *claims == Claims::anonymous(),
             state: Mutex::new(State { claims: Arc::new(claims.clone()), held: held.to_vec(), change: None }),
             changed: AtomicBool::new(false),
             notify: Notify::new(),
@@ -69,9 +72,11 @@ impl Connections {
         });
         let mut open = self.lock();
         open.by_id.insert(id, connection.clone());
-        open.by_user.entry(user).or_default().push(connection.clone());
+        if let Some(user) = user {
+            open.by_user.entry(user).or_default().push(connection.clone());
+        }
         drop(open);
-        Some(Registered { connections: self.clone(), connection })
+        Registered { connections: self.clone(), connection }
     }
 
     /// The connection of this id.
@@ -101,7 +106,13 @@ impl Connection {
     /// Whether it is of one of this tenant's users.
     #[must_use]
     pub fn is_of_tenant(&self, tenant: &Tenant) -> bool {
-        self.user.tenant == *tenant
+        self.user.as_ref().is_some_and(|user| user.tenant == *tenant)
+    }
+
+    /// Whether nobody said whose it is: its rights are the same as those of all such connections to the same channels.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.anonymous
     }
 
     /// Whether a bearer is the user whose connection it is, and the same issuer vouches for them.
@@ -176,6 +187,7 @@ impl Drop for Registered {
         let Connection { id, user, .. } = &*self.connection;
         let mut open = self.connections.lock();
         open.by_id.remove(id);
+        let Some(user) = user else { return };
         let emptied = open.by_user.get_mut(user).is_some_and(|connections| {
             connections.retain(|other| other.id != *id);
             connections.is_empty()
@@ -219,7 +231,7 @@ mod tests {
         let connections = Arc::new(Connections::default());
         let ada = Claims { sub: Some("ada".to_owned()), ..Claims::anonymous() };
         let held = [pattern("team:a"), pattern("team:b"), pattern("team:c")];
-        let registered = connections.register(Uuid::now_v7(), &ada, &held).unwrap();
+        let registered = connections.register(Uuid::now_v7(), &ada, &held);
         let connection = registered.connection();
         assert!(connection.take_change().is_none() && connection.told().now_or_never().is_none());
         for lost in ["team:a", "team:c", "team:a"] {
@@ -235,15 +247,17 @@ mod tests {
     #[test]
     fn what_has_ended_is_not_found_and_leaves_nothing_behind() {
         let connections = Arc::new(Connections::default());
-        assert!(connections.register(Uuid::now_v7(), &Claims::anonymous(), &[]).is_none());
+        let nobody = connections.register(Uuid::now_v7(), &Claims::anonymous(), &[]);
+        assert!(!nobody.connection().is_of_tenant(&Claims::anonymous().tenant));
         let ada = Claims { sub: Some("ada".to_owned()), ..Claims::anonymous() };
         let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
-        let first = connections.register(one, &ada, &[]).unwrap();
-        let second = connections.register(two, &ada, &[]).unwrap();
+        let first = connections.register(one, &ada, &[]);
+        let second = connections.register(two, &ada, &[]);
         assert_eq!(connections.lock().by_user.values().map(Vec::len).collect::<Vec<_>>(), [2]);
         drop(first);
         assert!(connections.by_id(one).is_none() && connections.by_id(two).is_some_and(|found| found.is_of(&ada)));
-        drop(second);
+        assert_eq!(connections.all().len(), 2);
+        drop((second, nobody));
         assert!(connections.lock().by_id.is_empty() && connections.lock().by_user.is_empty());
     }
 }

@@ -13,7 +13,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use policy::IdentityError;
+use policy::{Catalogues, IdentityError};
 use schemas::problem::Slug;
 
 use crate::arrival::{Arrival, arrive};
@@ -84,9 +84,10 @@ async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, from: From) 
     };
     let bearer = shared.grants.bearer(&Arc::new(claims));
     let filter = shared.filters.of(ask.filter.as_deref())?;
+    let catalogues = shared.catalogues();
     let subscription = shared.decide(&bearer, &ask.channels, Door::Stream)?.filtered(filter);
     let encoding = Encoding::of(headers);
-    Ok(match begin(shared, &ask, &bearer, from.household, &subscription).await {
+    Ok(match begin(shared, &catalogues, &ask, &bearer, from.household, &subscription).await {
         Ok(parts) if from.may_take_over && shared.shards.running() && encoding != Encoding::Zstd => {
             taken_over(shared, parts, encoding)
         }
@@ -111,13 +112,14 @@ fn taken_over(shared: &Arc<Shared>, parts: Parts<'_>, encoding: Encoding) -> Res
 
 async fn begin<'a>(
     shared: &Arc<Shared>,
+    catalogues: &Arc<Catalogues>,
     ask: &'a Ask,
     bearer: &Bearer,
     household: Option<Household>,
     subscription: &'a Subscription,
 ) -> Result<Parts<'a>, ByeReason> {
     let Arrival { session, reader, expires_at, started, sleeper, access } =
-        arrive(shared, &ask.start, bearer, household, subscription).await?;
+        arrive(shared, catalogues, &ask.start, bearer, household, subscription).await?;
     let shared = shared.clone();
     Ok(Parts { shared, session, reader, expires_at, ask, subscription, started, sleeper, access })
 }

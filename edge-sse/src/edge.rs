@@ -44,7 +44,7 @@ pub struct Dependencies {
     pub journal: Arc<dyn Journal>,
     /// Its names.
     pub names: TopicNames,
-    /// Who may subscribe to what.
+    /// Who may subscribe to what, to begin with. See [`Edge::take`].
     pub catalogues: Arc<Catalogues>,
     /// Knows whose request it is.
     pub doorkeeper: Doorkeeper,
@@ -72,8 +72,8 @@ pub struct Shared {
     pub config: Config,
     /// The time of day.
     pub clock: Clock,
-    /// Who may subscribe to what.
-    pub catalogues: Arc<Catalogues>,
+    /// Who may subscribe to what, as it stands now.
+    pub catalogues: RwLock<Arc<Catalogues>>,
     /// Knows whose request it is.
     pub doorkeeper: Doorkeeper,
     /// How many streams there are.
@@ -136,7 +136,7 @@ impl Edge {
                 replays: Allowances::new(config.replay_bytes_per_minute),
                 config,
                 clock: dependencies.clock,
-                catalogues: dependencies.catalogues,
+                catalogues: RwLock::new(dependencies.catalogues),
                 doorkeeper,
                 publisher: dependencies.publisher,
                 audit: dependencies.audit,
@@ -204,6 +204,16 @@ impl Edge {
     /// An open connection of a signed-in user goes on with another token of theirs: its rights are decided anew, and it ends with this one.
     pub fn renew(&self, connection_id: Uuid, claims: Claims) -> Renewed {
         self.shared.renew(connection_id, claims)
+    }
+
+    /// Goes over to other catalogues: who may subscribe, and who holds which labels, goes by them from now on, also on streams that are
+    /// open. What the router has planned before keeps what it demands of a reader. Returns when no stream in a shard is given anything by
+    /// the rights that it had before; the others are given nothing before they have looked. Give them to the edges before the routers.
+    ///
+    /// # Cancel safety
+    /// Dropped, it may leave streams that keep their rights; call it again.
+    pub async fn take(&self, catalogues: Arc<Catalogues>) {
+        self.shared.take_catalogues(catalogues).await;
     }
 
     /// Whether streams are served, and if not, why: the delivery log, and how far the edge is behind on it.

@@ -64,8 +64,9 @@ async fn answer(
     let claims = bearer::of_reader(shared, uri, headers).await?;
     let bearer = shared.grants.bearer(&Arc::new(claims));
     let filter = shared.filters.of(asked.ask.filter.as_deref())?;
+    let catalogues = shared.catalogues();
     let subscription = shared.decide(&bearer, &asked.ask.channels, Door::Events)?.filtered(filter);
-    let arrival = arrive(shared, &asked.ask.start, &bearer, household, &subscription).await;
+    let arrival = arrive(shared, &catalogues, &asked.ask.start, &bearer, household, &subscription).await;
     let arrival = arrival.map_err(|reason| not_now(shared, reason))?;
     let (mut reading, gaps) = Reading::begin(shared, arrival, Leaves::AtOnce);
     let allowance = shared.replays.of(Asks::of(&bearer.claims, household), Instant::now());

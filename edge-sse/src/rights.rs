@@ -3,10 +3,10 @@
 //! In: the claims of its token and the channels that it has. Out: what is left of them, and as whom it reads. Rights that end a channel end
 //! it for this connection: a client that was told so asks again, on another connection or a WebSocket's `subscribe`.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use policy::grants::widen;
-use policy::{Claims, Reader};
+use policy::{Catalogues, Claims, Reader};
 use schemas::channel::ChannelPattern;
 use schemas::grant::User;
 use schemas::time::Timestamp;
@@ -19,6 +19,9 @@ use crate::frame::{Chunk, Notice, json};
 use crate::grants::Bearer;
 use crate::notice::{Lost, REFUSED};
 use crate::subscription::{Refused, Subscription};
+
+/// Connections whose rights are decided anew before others may use the thread.
+const RECONSIDERED_IN_A_ROW: usize = 256;
 
 /// The rights of one connection.
 #[derive(Debug, Clone)]
@@ -67,11 +70,27 @@ impl Rights {
 }
 
 impl Shared {
+    /// Who may subscribe to what now: one decision goes by one of them.
+    #[must_use]
+    pub fn catalogues(&self) -> Arc<Catalogues> {
+        self.catalogues.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes over to other catalogues. A connection that begins meanwhile is known before it looks whether its catalogues are still these.
+    pub async fn take_catalogues(&self, catalogues: Arc<Catalogues>) {
+        *self.catalogues.write().unwrap_or_else(PoisonError::into_inner) = catalogues;
+        for some in self.connections.all().chunks(RECONSIDERED_IN_A_ROW) {
+            some.iter().for_each(|connection| self.reconsider(connection));
+            tokio::task::yield_now().await;
+        }
+        self.shards.reconsider().await;
+    }
+
     /// The rights of a bearer to channels that a connection of theirs has.
     #[must_use]
     pub fn rights(&self, claims: &Arc<Claims>, held: &[ChannelPattern]) -> Rights {
         let bearer = self.grants.bearer(claims);
-        let subscription = Subscription::keep(&self.catalogues, &bearer, held);
+        let subscription = Subscription::keep(&self.catalogues(), &bearer, held);
         self.record_refused(claims, &subscription.refused, Door::Connections);
         let paused = subscription.by_grant && self.grants.deaf();
         Rights { claims: claims.clone(), reader: self.reader(&bearer, &subscription), subscription, paused }
@@ -81,7 +100,7 @@ impl Shared {
     #[must_use]
     pub fn reader(&self, bearer: &Bearer, subscription: &Subscription) -> Reader {
         let wide = widen(&bearer.claims, &bearer.grant);
-        self.catalogues.reader(&wide).seeing(subscription.visible.clone()).filtered(subscription.filter.clone())
+        self.catalogues().reader(&wide).seeing(subscription.visible.clone()).filtered(subscription.filter.clone())
     }
 
     /// Decides anew for every connection that a user has here.
@@ -89,7 +108,7 @@ impl Shared {
         self.connections.of_user(user).iter().for_each(|connection| self.reconsider(connection));
     }
 
-    /// Decides anew for every connection of a signed-in user.
+    /// Decides anew for every connection that is known by itself.
     pub fn reconsider_all(&self) {
         self.connections.all().iter().for_each(|connection| self.reconsider(connection));
     }

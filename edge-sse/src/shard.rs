@@ -29,6 +29,7 @@ use self::agenda::{Agenda, Due};
 use self::coder::Coder;
 use self::cohort::{Cohorts, small};
 use self::member::{Apart, Member};
+use crate::connections::Connection;
 use crate::cursor::Cursor;
 use crate::edge::Shared;
 use crate::feed::Feed;
@@ -150,6 +151,11 @@ impl Shard {
                 }
                 Mail::Ends(seat, ends) => self.skip_beyond(seat, &ends),
                 Mail::Rights(seat) => self.change_rights(seat),
+                Mail::Catalogues(done) => {
+                    self.reconsider_anonymous();
+                    // Whoever asked may have gone.
+                    let _ = done.send(());
+                }
                 Mail::Stop => self.stopped = true,
             }
         }
@@ -202,7 +208,8 @@ impl Shard {
             return;
         }
         self.lives = self.lives.wrapping_add(1);
-        if let Some(connection) = opened.access.connection() {
+        let anonymous = opened.access.connection().is_some_and(Connection::is_anonymous);
+        if let Some(connection) = opened.access.connection().filter(|_| !anonymous) {
             connection.sits(&self.bell, seat);
         }
         let cohort = self.cohorts.join(opened.cast, &opened.session, &opened.cursor);
@@ -237,6 +244,9 @@ impl Shard {
             self.bye(seat, ByeReason::NotReady);
         }
         self.change_rights(seat);
+        if let Some(member) = self.member(seat).filter(|_| anonymous) {
+            member.access.reached_by(None); // from now on by its cohort, which costs it no memory
+        }
         self.queue(seat);
     }
 

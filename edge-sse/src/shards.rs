@@ -65,6 +65,16 @@ impl Shards {
         })
     }
 
+    /// Lets every shard decide anew for its anonymous streams; returns when all have, and have taken the mail that was posted before.
+    pub async fn reconsider(&self) {
+        for bell in self.bells.get().into_iter().flatten() {
+            let (done, decided) = oneshot::channel();
+            bell.post(Mail::Catalogues(done));
+            // A shard that has ended has no streams.
+            let _ = decided.await;
+        }
+    }
+
     /// Whether there are shards that take streams.
     #[must_use]
     pub fn running(&self) -> bool {

@@ -92,9 +92,10 @@ async fn opening(
     let claims = bearer::of_socket(shared, uri, headers).await?;
     let filter = shared.filters.of(ask.filter.as_deref())?;
     let bearer = shared.grants.bearer(&Arc::new(claims));
+    let catalogues = shared.catalogues();
     let subscription = match ask.channels.is_empty() {
         true => Subscription::nothing(),
         false => shared.decide(&bearer, &ask.channels, Door::Socket)?,
     };
-    Ok(Opening { start: ask.start, bearer, household, subscription: subscription.filtered(filter) })
+    Ok(Opening { start: ask.start, bearer, household, catalogues, subscription: subscription.filtered(filter) })
 }

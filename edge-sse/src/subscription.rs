@@ -193,6 +193,12 @@ pub fn key_of(tenant: &Tenant, pattern: &ChannelPattern) -> Arc<str> {
     }
 }
 
+/// The pattern under whose key events stand; tenants hold no slash.
+#[must_use]
+pub fn pattern_of(key: &str) -> Option<ChannelPattern> {
+    ChannelPattern::parse(key.split_once('/')?.1).ok()
+}
+
 /// The right, or none where it was granted before.
 fn decide_one(
     catalogues: &Catalogues,

@@ -24,7 +24,7 @@ use crate::known::Known;
 use crate::metrics;
 use crate::outbox::Outbox;
 use crate::problem::respond;
-use crate::registered::Registered;
+use crate::registered::{Current, Registered};
 
 /// What the first specification calls `/v1/events`.
 const FIRST_NAME: &str = "/api/v1/realtime/events";
@@ -60,9 +60,8 @@ impl Ingest {
             outbox: Outbox::new(journal.clone(), config.appender()),
             known: Known::new(&config),
             room: Arc::new(Semaphore::new(config.inflight_bytes)),
-            registered: Registered::default(),
+            current: Current::new(catalogues),
             config,
-            catalogues,
             doorkeeper,
             audit,
         };
@@ -90,7 +89,20 @@ impl Ingest {
     /// Whether log and registry answered lately, and every schema is registered.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        self.health.readiness(self.intake.registered.is_filled())
+        self.health.readiness(self.intake.current.get().is_filled())
+    }
+
+    /// Registers the schemas of other catalogues, which changes nothing yet.
+    ///
+    /// # Errors
+    /// The registry does not answer (retry), or a schema has no name or breaks its readers (never retry).
+    pub async fn prepare(&self, catalogues: Arc<Catalogues>) -> Result<Registered, RunError> {
+        Registered::register(catalogues, &*self.registry, &self.names).await
+    }
+
+    /// Goes over to other catalogues: every event from now on is admitted, checked and written by them. Routers should have them before.
+    pub fn take(&self, registered: Registered) {
+        self.intake.current.set(registered);
     }
 
     /// Registers the schemas, trying again while the registry is away, then watches log and registry until `shutdown`.
@@ -115,19 +127,21 @@ impl Ingest {
     }
 
     async fn check(&self) -> Result<(), RunError> {
-        let domain = self.intake.catalogues.domains().into_iter().next().unwrap_or_default();
+        let current = self.intake.current.get();
+        let domain = current.catalogues().domains().into_iter().next().unwrap_or_default();
         self.health.ask(&*self.journal, &*self.registry, &self.names, &domain).await;
-        if self.intake.registered.is_filled() {
+        if current.is_filled() {
             return Ok(());
         }
-        match self.intake.registered.fill(&self.intake.catalogues, &*self.registry, &self.names).await {
+        match self.prepare(current.catalogues().clone()).await {
+            Ok(registered) => self.intake.current.fill(registered),
             Err(error) if error.retry() => {
                 tracing::warn!(%error, "the schemas are not registered yet");
                 self.health.registry_failed(error.to_string());
-                Ok(())
             }
-            done => done,
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 }
 

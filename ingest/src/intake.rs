@@ -13,7 +13,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use futures::future::try_join_all;
 use journal::{AuditLog, NewRecord};
-use policy::{Catalogues, Claims, Doorkeeper};
+use policy::{Claims, Doorkeeper};
 use schemas::audit::Item;
 use schemas::id::EventId;
 use schemas::time::Timestamp;
@@ -27,7 +27,7 @@ use crate::error::{Refused, RequestError, StoreError};
 use crate::known::{Identity, Known};
 use crate::metrics::{self, Outcome};
 use crate::outbox::{self, Outbox};
-use crate::registered::Registered;
+use crate::registered::Current;
 use crate::request::{self, Form};
 use crate::{admit, trace, validate};
 
@@ -44,11 +44,10 @@ pub(crate) struct Accepted {
 #[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) config: Config,
-    pub(crate) catalogues: Arc<Catalogues>,
     pub(crate) doorkeeper: Doorkeeper,
     /// Where publishes and refusals are recorded; none where nothing is.
     pub(crate) audit: Option<AuditLog>,
-    pub(crate) registered: Registered,
+    pub(crate) current: Current,
     pub(crate) outbox: Outbox,
     pub(crate) known: Known,
     /// Bytes of bodies that may be held.
@@ -123,12 +122,13 @@ impl Intake {
 
     fn prepare(&self, form: Form, headers: &HeaderMap, text: &str, bearer: Bearer<'_>) -> Result<Prepared, Refused> {
         let mut event = form.parse(headers, text)?;
-        if let Err(error) = admit::admit(&self.catalogues, bearer.claims, &mut event.attributes) {
+        let current = self.current.get();
+        if let Err(error) = admit::admit(current.catalogues(), bearer.claims, &mut event.attributes) {
             self.audit.iter().for_each(|audit| audited::forbidden(audit, bearer, &error, &event.attributes));
             return Err(error.into());
         }
-        let body = validate::validate(&self.catalogues, &event, self.config.event_bytes)?;
-        let destination = self.registered.destination(&event.attributes.event_type).ok_or(StoreError::NotReady)?;
+        let body = validate::validate(current.catalogues(), &event, self.config.event_bytes)?;
+        let destination = current.destination(&event.attributes.event_type).ok_or(StoreError::NotReady)?;
         let identity = self.known.identity(&event.attributes);
         let span = trace::event_span(&mut event.attributes);
         let record = outbox::record(&event.attributes, destination, &body);

@@ -29,3 +29,4 @@ pub use problem::respond;
 pub use publish::{
     ConnectError, DeclareError, Declared, PublishError, Publisher, PublisherEvent, PublisherSettings, Receipt,
 };
+pub use registered::Registered;

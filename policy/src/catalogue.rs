@@ -18,7 +18,7 @@ use crate::check::{self, Compiled};
 use crate::claims::Claims;
 use crate::enrichment::Reference;
 use crate::event_rule::{TypePolicy, Wishes};
-use crate::files::{self, BUNDLE_BYTES, CatalogueSource, CatalogueVersion, Folder};
+use crate::files::{self, BUNDLE_BYTES, CatalogueFiles, CatalogueSource, CatalogueVersion, Folder};
 use crate::generator::Generator;
 use crate::grants::History;
 use crate::reader::Reader;
@@ -68,9 +68,15 @@ impl Catalogues {
     /// # Errors
     /// Everything that is wrong, in all files.
     pub fn load(sources: &[CatalogueSource]) -> Result<Self, CatalogueErrors> {
-        let mut report = Report::default();
-        let folders = sources.iter().filter_map(|source| Folder::read(source, &mut report)).collect();
-        Self::check(folders, report)
+        Self::of(CatalogueFiles::read(sources))
+    }
+
+    /// Checks files that were read.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in all files.
+    pub fn of(files: CatalogueFiles) -> Result<Self, CatalogueErrors> {
+        Self::check(files.folders, files.report)
     }
 
     fn check(folders: Vec<Folder>, mut report: Report) -> Result<Self, CatalogueErrors> {

@@ -1,6 +1,7 @@
 //! The files of catalogues: from the binary, a directory or a bundle, and what identifies them.
 //!
-//! In: where they come from. Out: texts by name, bounded in size, and 64 bits over all of them. It never looks inside.
+//! In: where they come from. Out: texts by name, bounded in size, and 64 bits over all of them. It never looks inside, and what it has
+//! read once never changes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,11 +43,28 @@ pub enum CatalogueSource {
 pub struct CatalogueVersion(pub u64);
 
 /// The files of one catalogue.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Folder {
     /// What stands before a file's name in a problem.
     label: String,
     texts: BTreeMap<String, String>,
+}
+
+/// The files of catalogues, or what could not be read of them, as they were at one moment. Equal where nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogueFiles {
+    pub(crate) folders: Vec<Folder>,
+    pub(crate) report: Report,
+}
+
+impl CatalogueFiles {
+    /// Reads all sources.
+    #[must_use]
+    pub fn read(sources: &[CatalogueSource]) -> Self {
+        let mut report = Report::default();
+        let folders = sources.iter().filter_map(|source| Folder::read(source, &mut report)).collect();
+        Self { folders, report }
+    }
 }
 
 impl CatalogueVersion {
@@ -54,6 +72,12 @@ impl CatalogueVersion {
     #[must_use]
     pub fn hex(self) -> String {
         format!("{:016x}", self.0)
+    }
+
+    /// The number that its first eight hex digits are: for gauges, which hold no more exactly.
+    #[must_use]
+    pub fn short(self) -> u32 {
+        u32::try_from(self.0 >> 32).unwrap_or(u32::MAX)
     }
 }
 

@@ -55,7 +55,7 @@ pub use doorkeeper::{Act, Doorkeeper, IdentityError, InQuery, Presented};
 pub use enrichment::{Awaited, Finally, Join, Missing, Reference, Row, Rows, Unjoined};
 pub use event_rule::{Came, RouteError, Routing, TypePolicy};
 pub use explain::{Explanation, Outcome, Question, Seen, Step};
-pub use files::{CatalogueSource, CatalogueVersion};
+pub use files::{CatalogueFiles, CatalogueSource, CatalogueVersion};
 pub use filter::{Filter, FilterError};
 pub use generator::{Generator, Made, MadeEvent};
 pub use grants::{Change, ChangeError, Entitled, Standing};

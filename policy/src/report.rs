@@ -29,7 +29,7 @@ pub(crate) struct Located<T> {
 }
 
 /// The problems found so far.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Report {
     problems: Vec<(Place, String)>,
 }

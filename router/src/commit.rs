@@ -78,11 +78,10 @@ impl Commits {
         now >= self.asked_at + self.lows_age_max
     }
 
-    /// When the next commit is due.
-    pub(crate) fn due_at(&self, is_news: bool) -> Instant {
+    /// When the next commit may be due. After one that was not taken that is the end of the rest: it may be wanted still.
+    pub(crate) fn due_at(&self, is_news: bool, now: Instant) -> Instant {
         let wait = if is_news { self.interval } else { self.lows_age_max };
-        let due = self.asked_at + wait;
-        self.rests_until.map_or(due, |until| due.max(until))
+        self.rests_until.filter(|until| *until > now).unwrap_or(self.asked_at + wait)
     }
 
     /// A commit is sent; what it says.

@@ -36,9 +36,10 @@ use std::time::Duration;
 
 use journal::topics::Generations;
 use journal::{Journal, Registry, TopicNames};
-use policy::Catalogues;
+use policy::{CatalogueVersion, Catalogues};
 use schemas::readiness::Readiness;
 use schemas::time::Timestamp;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use config::RouterConfig;
@@ -47,7 +48,7 @@ pub use metadata::{Metadata, MetadataError};
 
 use dedupe::IdentityKey;
 use frames::{Frames, FramesError};
-use session::{Session, SessionParts, Status};
+use session::{End, Session, SessionParts, Status};
 use world::World;
 
 /// Tells the time.
@@ -63,7 +64,7 @@ pub struct RouterDeps {
     pub journal: Arc<dyn Journal>,
     /// Writers' schemas.
     pub registry: Arc<dyn Registry>,
-    /// Policy, with [`RouterConfig::event_bytes`] as its limit of an event.
+    /// Policy to begin with, with [`RouterConfig::event_bytes`] as its limit of an event. See [`Router::take`].
     pub catalogues: Arc<Catalogues>,
     /// Names of topics.
     pub names: TopicNames,
@@ -78,6 +79,8 @@ pub struct Router {
     config: RouterConfig,
     deps: RouterDeps,
     status: Status,
+    /// The policy that is wanted; the session comes to it.
+    wanted: watch::Sender<Arc<Catalogues>>,
 }
 
 impl Router {
@@ -85,7 +88,32 @@ impl Router {
     #[must_use]
     pub fn new(config: RouterConfig, deps: RouterDeps) -> Self {
         metrics::describe();
-        Self { config, deps, status: Status::new() }
+        let wanted = watch::Sender::new(deps.catalogues.clone());
+        Self { config, deps, status: Status::new(), wanted }
+    }
+
+    /// Goes over to other catalogues, made like those in [`RouterDeps`]: each source partition at its own barrier, behind which nothing is
+    /// planned as before. Returns when no record is taken any more that these catalogues know and the earlier ones do not, which needs
+    /// the log; or when others were wanted since. Domains that are new must have their topics.
+    ///
+    /// # Cancel safety
+    /// The router goes over to them also when the future is dropped.
+    pub async fn take(&self, catalogues: Arc<Catalogues>) {
+        let version = catalogues.version();
+        self.wanted.send_replace(catalogues);
+        let mut wanted = self.wanted.subscribe();
+        let others = wanted.wait_for(|wanted| wanted.version() != version);
+        tokio::select! {
+            () = self.status.takes(version) => {}
+            // The sender is our own, so that it never ends.
+            _ = others => {}
+        }
+    }
+
+    /// How many source partitions are still planned with other catalogues than these; none where these are not taken yet.
+    #[must_use]
+    pub fn behind(&self, version: CatalogueVersion) -> Option<usize> {
+        self.status.behind(version)
     }
 
     /// Routes until `shutdown`: then takes no more, waits for what is in flight within `flush`, commits and leaves the group. The
@@ -98,15 +126,23 @@ impl Router {
     /// Dropping the future is like a crash: nothing is lost or repeated, and the next owner reads back.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), RouterError> {
         let Some(world) = shutdown.run_until_cancelled(self.world()).await else { return Ok(()) };
-        let session = Session::join(SessionParts {
-            world: Arc::new(world?),
-            journal: self.deps.journal.clone(),
-            registry: self.deps.registry.clone(),
-            clock: self.deps.clock.clone(),
-            status: self.status.clone(),
-            scratch: self.deps.scratch.clone(),
-        })?;
-        session.run(shutdown).await
+        let mut world = Arc::new(world?);
+        loop {
+            let session = Session::join(SessionParts {
+                world,
+                wanted: self.wanted.subscribe(),
+                journal: self.deps.journal.clone(),
+                registry: self.deps.registry.clone(),
+                clock: self.deps.clock.clone(),
+                status: self.status.clone(),
+                scratch: self.deps.scratch.clone(),
+            })?;
+            match session.run(shutdown.clone()).await? {
+                End::Told => return Ok(()),
+                End::JoinsAgain(_) if shutdown.is_cancelled() => return Ok(()),
+                End::JoinsAgain(next) => world = next,
+            }
+        }
     }
 
     /// Whether it routes what the group has given it, and whether the log and the registry answer.
@@ -116,7 +152,7 @@ impl Router {
     }
 
     async fn world(&self) -> Result<World, RouterError> {
-        let RouterDeps { catalogues, names, .. } = &self.deps;
+        let names = &self.deps.names;
         let generations = self.generations().await?;
         Ok(World {
             config: self.config.clone(),
@@ -124,7 +160,7 @@ impl Router {
             claims: names.claims().into(),
             names: generations.names(names),
             frames: self.frames().await?,
-            catalogues: catalogues.clone(),
+            catalogues: self.wanted.borrow().clone(),
             partitions_per_lane: generations.partitions(),
             generation: generations.newest(),
             routed: generations.routed(),

@@ -17,6 +17,7 @@ const WAITING: &str = "tidegate_router_waiting_records";
 const ROW_WAITS: &str = "tidegate_router_row_waits_total";
 const UNREADABLE_ROWS: &str = "tidegate_router_unreadable_rows_total";
 const ROWS: &str = "tidegate_router_reference_rows";
+const BEHIND: &str = "tidegate_router_catalogue_behind_partitions";
 const READ_BACK: &str = "tidegate_router_read_back_records_total";
 
 /// Says what each is.
@@ -34,6 +35,7 @@ pub(crate) fn describe() {
     describe_gauge!(ROWS, Unit::Count, "rows of reference tables, by where they stand");
     describe_gauge!(PARTITIONS, Unit::Count, "source partitions being routed");
     describe_gauge!(PARKED, Unit::Count, "records parked while a schema or a row is waited for");
+    describe_gauge!(BEHIND, Unit::Count, "source partitions that are still planned with earlier catalogues");
     describe_gauge!(WAITING, Unit::Count, "records read and not yet handled");
 }
 
@@ -93,6 +95,11 @@ pub(crate) fn standing(partitions: usize, parked: usize, waiting: usize) {
     gauge!(PARTITIONS).set(real(partitions));
     gauge!(PARKED).set(real(parked));
     gauge!(WAITING).set(real(waiting));
+}
+
+/// Source partitions that have not come to their barrier.
+pub(crate) fn behind(partitions: usize) {
+    gauge!(BEHIND).set(real(partitions));
 }
 
 fn count(number: usize) -> u64 {

@@ -82,6 +82,8 @@ pub(crate) struct Ownership {
     owned: Owned,
     epoch: u64,
     planning: Arc<Catalogues>,
+    /// What the last barrier's commit named, until it is known to stand: nothing is taken meanwhile.
+    barrier: Option<Arc<Catalogues>>,
     progress: Progress,
     noted: NotedOrigins,
     window: Window,
@@ -114,6 +116,7 @@ impl Ownership {
             owned: opened.owned,
             epoch: opened.epoch,
             planning: opened.planning,
+            barrier: None,
             progress: Progress::new(opened.standing.offset, opened.lanes),
             noted: opened.noted,
             window: opened.window,
@@ -156,6 +159,11 @@ impl Ownership {
     /// Records parked, or held.
     pub(crate) fn parked(&self) -> usize {
         self.parking.records() + usize::from(self.held.is_some())
+    }
+
+    /// It is planned with other catalogues than those of the world, or may be.
+    pub(crate) fn is_behind(&self, world: &World) -> bool {
+        self.barrier.is_some() || self.planning.version() != world.catalogues.version()
     }
 
     /// The registry has answered for a schema.

@@ -6,6 +6,7 @@
 
 mod pull;
 mod push;
+mod catalogues;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +21,11 @@ use journal::{
     CommitError, Committer, GroupEvent, GroupMember, Journal, JournalError, LetGo, LookupError, Owned, Registry,
     Watermarks,
 };
+use policy::Catalogues;
 use schemas::avro::AvroSchema;
 use schemas::framing::SchemaRef;
 use schemas::partition::TopicPartition;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -75,9 +78,16 @@ type Answer = (SchemaRef, Result<Arc<AvroSchema>, LookupError>);
 type Ends = Result<(Generations, Vec<Watermarks>), JournalError>;
 type ClaimEnd = (Vec<Owned>, Result<Vec<Opened>, ClaimError>);
 
+/// The catalogues that `claims` keeps by now, or why it never will.
+type Kept = Result<Arc<Catalogues>, RouterError>;
+
 /// See the module.
 pub(crate) struct Session {
     world: Arc<World>,
+    /// The catalogues that are wanted.
+    wanted: watch::Receiver<Arc<Catalogues>>,
+    /// Catalogues on their way into `claims`, before anything is planned with them.
+    keeping: FuturesUnordered<BoxFuture<'static, Kept>>,
     journal: Arc<dyn Journal>,
     registry: Arc<dyn Registry>,
     clock: Clock,
@@ -103,9 +113,18 @@ pub(crate) struct Session {
     stops: Option<Stops>,
 }
 
+/// Why a session ended in good order.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It was told to.
+    Told,
+    /// It read other topics than this world needs.
+    JoinsAgain(Arc<World>),
+}
+
 #[derive(Debug)]
 struct Stops {
-    result: Result<(), RouterError>,
+    result: Result<End, RouterError>,
     /// Whatever is not done by then is left to the next owner.
     until: Instant,
 }
@@ -113,6 +132,7 @@ struct Stops {
 /// What a session is made of.
 pub(crate) struct SessionParts {
     pub world: Arc<World>,
+    pub wanted: watch::Receiver<Arc<Catalogues>>,
     pub journal: Arc<dyn Journal>,
     pub registry: Arc<dyn Registry>,
     pub clock: Clock,
@@ -123,7 +143,7 @@ pub(crate) struct SessionParts {
 impl Session {
     /// Joins the group.
     pub(crate) fn join(parts: SessionParts) -> Result<Self, RouterError> {
-        let SessionParts { world, journal, registry, clock, status, scratch } = parts;
+        let SessionParts { world, mut wanted, journal, registry, clock, status, scratch } = parts;
         let topics = world.catalogues.domains().iter().map(|domain| world.names.events(domain)).collect();
         let member = journal.join(world.config.group(world.names.router_group(), topics))?;
         let appender = journal.appender(world.config.appender())?;
@@ -136,6 +156,8 @@ impl Session {
         });
         references.want(&world.catalogues);
         status.references(references.trouble());
+        status.took(world.catalogues.version());
+        wanted.mark_changed(); // others may be wanted since the world was made
         Ok(Self {
             deliver: Deliver::new(appender, world.lanes().count()),
             schemas: SchemaCache::new(world.config.unknown_schema_retry),
@@ -154,6 +176,8 @@ impl Session {
             ends_at: Instant::now() + ENDS_INTERVAL,
             full_until: None,
             stops: None,
+            keeping: FuturesUnordered::new(),
+            wanted,
             world,
             journal,
             registry,
@@ -166,7 +190,7 @@ impl Session {
     ///
     /// # Errors
     /// It has to stop, and why.
-    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<(), RouterError> {
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) -> Result<End, RouterError> {
         let mut landed: Vec<Landed> = Vec::new();
         while !self.is_done(Instant::now()) {
             let wake_at = self.wake_at(Instant::now());
@@ -174,24 +198,26 @@ impl Session {
             // flood of records does not put off commits.
             tokio::select! {
                 biased;
-                () = shutdown.cancelled(), if self.stops.is_none() => self.stop(Ok(())),
+                () = shutdown.cancelled(), if self.stops.is_none() => self.stop(Ok(End::Told)),
                 ended = self.deliver.landed(&mut landed) => self.landed(ended, &mut landed),
                 Some((incarnation, result)) = self.commits.next() => self.commit_ended(incarnation, &result),
                 Some(ended) = self.claims.join_next() => self.claim_ended(ended),
                 Some((reference, answer)) = self.questions.next() => self.answered(reference, answer),
                 Some(marks) = self.ends.next() => self.saw_ends(marks),
                 Some(change) = self.references.next() => self.changed(change),
+                Some(kept) = self.keeping.next() => self.kept(kept),
+                Ok(()) = self.wanted.changed() => self.want(),
                 () = tokio::time::sleep_until(wake_at) => {}
                 event = self.member.next() => self.event(event),
             }
             self.push();
         }
         self.member.leave().await;
-        self.stops.map_or(Ok(()), |stops| stops.result)
+        self.stops.map_or(Ok(End::Told), |stops| stops.result)
     }
 
     /// Begins to stop: everything in flight is waited for within a bound, and committed.
-    fn stop(&mut self, result: Result<(), RouterError>) {
+    fn stop(&mut self, result: Result<End, RouterError>) {
         if let Err(error) = &result {
             tracing::error!(%error, "the router stops");
         }

@@ -1,4 +1,4 @@
-//! What every ownership of a process shares, and none changes.
+//! What every ownership of a process shares, and none changes. Where it changes, the session takes another one.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) struct World {
     pub claims: Arc<str>,
     /// Our records as bytes.
     pub frames: Frames,
-    /// The catalogues that this process was started with.
+    /// The catalogues that every ownership comes to at its barrier.
     pub catalogues: Arc<Catalogues>,
     /// Partitions of each lane, over all generations.
     pub partitions_per_lane: u32,
@@ -73,6 +73,11 @@ impl World {
             sizes: generations.sizes(),
             ..self.clone()
         }
+    }
+
+    /// The same world with these catalogues.
+    pub(crate) fn with_catalogues(&self, catalogues: Arc<Catalogues>) -> Self {
+        Self { catalogues, ..self.clone() }
     }
 
     /// A control record for a delivery partition.

@@ -52,6 +52,11 @@ fn a_new_catalogue_that_is_rolled_out() {
 }
 
 #[test]
+fn catalogues_that_change_under_running_routers() {
+    holds(Scenario::LiveVersions);
+}
+
+#[test]
 fn two_source_partitions_that_share_the_lanes() {
     holds(Scenario::TwoSourcePartitions);
 }

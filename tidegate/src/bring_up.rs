@@ -79,7 +79,11 @@ impl BringUp {
     }
 }
 
-async fn stand(plan: &TopicPlan, journal: &dyn Journal, topics: Topics) -> Result<(), JournalError> {
+/// Lets the topics of a plan stand.
+///
+/// # Errors
+/// The log does not answer (retry), or refuses.
+pub(crate) async fn stand(plan: &TopicPlan, journal: &dyn Journal, topics: Topics) -> Result<(), JournalError> {
     let differed = match topics {
         Topics::Apply => plan.mend(journal).await?,
         Topics::Check => plan.make_missing(journal).await?,

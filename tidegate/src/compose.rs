@@ -10,7 +10,7 @@ use edge_sse::{Dependencies, Edge, Publish};
 use futures::future::BoxFuture;
 use ingest::Ingest;
 use journal::AuditLog;
-use policy::{Catalogues, Claims, Doorkeeper};
+use policy::{CatalogueFiles, Catalogues, Claims, Doorkeeper};
 use router::RouterDeps;
 use schemas::problem::Problem;
 use schemas::time::Timestamp;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bring_up::{BringUp, Topics};
 use crate::config::{Config, Role};
-use crate::doors::{self, Ask};
+use crate::doors::{self, Ask, Parts};
 use crate::failure::Failure;
 use crate::flags::ServeFlags;
 use crate::generated::GeneratedSource;
@@ -28,6 +28,7 @@ use crate::listen::Listener;
 use crate::listen::tls::{Files, Tls};
 use crate::log::{self, Log};
 use crate::machine::MachineSource;
+use crate::rollout::{Rollout, Takers};
 use crate::supervise::{Services, Signals};
 use crate::telemetry::{self, Telemetry};
 use crate::verb::{catalogue, say};
@@ -73,22 +74,23 @@ impl Publish for Sockets {
 /// # Errors
 /// Everything that is wrong with config and catalogues; or what ended it.
 pub(crate) async fn serve(flags: &ServeFlags, role: Role) -> Result<(), Failure> {
-    let (config, catalogues) = check(flags, role)?;
+    let (config, files, catalogues) = check(flags, role)?;
     let telemetry = Telemetry::start(&config)?;
-    let ended = run(config, catalogues, role).await;
+    let ended = run(config, files, catalogues, role).await;
     // The exporter blocks; nothing else runs any more.
     tokio::task::spawn_blocking(move || telemetry.shut_down()).await.map_err(Failure::of)?;
     ended
 }
 
-/// The config and the catalogues, or all mistakes of both.
-fn check(flags: &ServeFlags, role: Role) -> Result<(Config, Catalogues), Failure> {
+/// The config, and the catalogues with their files, or all mistakes.
+fn check(flags: &ServeFlags, role: Role) -> Result<(Config, CatalogueFiles, Catalogues), Failure> {
     let (config, mut errors) = flags.load()?;
     errors.extend(config.check_role(role));
-    match catalogue::load(&config.catalogue) {
+    let files = catalogue::read(&config.catalogue);
+    match Catalogues::of(files.clone()) {
         Ok(catalogues) if errors.is_empty() => {
             let catalogues = catalogues.with_event_bytes_max(config.router.event_bytes);
-            Ok((config, catalogues))
+            Ok((config, files, catalogues))
         }
         Ok(_) => Err(Failure::Usage(errors)),
         Err(more) => {
@@ -98,11 +100,11 @@ fn check(flags: &ServeFlags, role: Role) -> Result<(Config, Catalogues), Failure
     }
 }
 
-async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), Failure> {
+async fn run(config: Config, files: CatalogueFiles, catalogues: Catalogues, role: Role) -> Result<(), Failure> {
     let signals = Signals::listen().map_err(Failure::of)?;
     let identity = Identity::open(&config, role)?;
     let doorkeeper = identity.doorkeeper.clone();
-    let catalogues = if role.routes() { masked(catalogues, &config)? } else { catalogues };
+    let catalogues = masked(catalogues, &config, role)?;
     let tls = tls(&config)?;
     let (socket, address) = listen::bind(config.listen)
         .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
@@ -112,13 +114,17 @@ async fn run(config: Config, catalogues: Catalogues, role: Role) -> Result<(), F
     let metrics = telemetry::metrics().map_err(Failure::of)?;
     let bring_up = BringUp::new();
     let roles = Roles::new(&world, role);
-    let routes = doors::routes(roles.routes(&world), roles.parts(&bring_up, &identity), metrics.clone());
+    let rollout = Rollout::new(&world.config, role, world.log.clone(), roles.takers(), (files, &world.catalogues));
+    let standing = rollout.standing();
+    let parts = Parts { asks: roles.parts(&bring_up, &identity), catalogue: Box::new(move || standing.to_json()) };
+    let routes = doors::routes(roles.routes(&world), parts, metrics.clone());
 
     let shutdown = CancellationToken::new();
     let mut services = Services::new(shutdown.clone());
     if let Some(tls) = tls.clone() {
         services.start("certificate", unfailing(tls.reload(shutdown.clone())));
     }
+    services.start("catalogues", unfailing(rollout.run(shutdown.clone())));
     services.start("identity", unfailing(identity.run(shutdown.clone())));
     let (config, stall) = (world.config.http.clone(), world.config.edge.stall);
     let listener = Listener { socket, tls, routes, config, stall };
@@ -165,6 +171,10 @@ impl Roles {
         let generates = role == Role::Up && config.generate && config.kafka.is_none();
         let generated = generates.then(|| GeneratedSource::new(log, catalogues)).flatten();
         Self { ingest, router, edge, machine, generated }
+    }
+
+    fn takers(&self) -> Takers {
+        Takers { edge: self.edge.clone(), router: self.router.clone(), ingest: self.ingest.clone() }
     }
 
     /// Publishing and history share their paths: each process serves what it has, and says so where it has not.
@@ -250,10 +260,10 @@ async fn unfailing(service: impl Future<Output = ()>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The catalogues with the deployment's key of masks, where one of them needs it. Routers with different keys would make different
-/// pseudonyms of one value, so that on Kafka nobody makes one up.
-fn masked(catalogues: Catalogues, config: &Config) -> Result<Catalogues, Failure> {
-    let Some(hashed) = catalogues.hashed_types().next() else { return Ok(catalogues) };
+/// The catalogues with the deployment's key of masks, where one of them needs it and this process masks. Routers with different keys
+/// would make different pseudonyms of one value, so that on Kafka nobody makes one up.
+pub(crate) fn masked(catalogues: Catalogues, config: &Config, role: Role) -> Result<Catalogues, Failure> {
+    let Some(hashed) = catalogues.hashed_types().next().filter(|_| role.routes()) else { return Ok(catalogues) };
     if config.kafka.is_some() && config.mask_key.is_none() {
         let line =
             format!("mask_key: {hashed} has fields masked by hash; all routers need one secret (--mask-key FILE)");

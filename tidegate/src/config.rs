@@ -39,7 +39,7 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// The embedded log, its schemas, and the key of tokens.
     pub(crate) data: PathBuf,
-    /// Catalogues: names of shipped ones, or directories.
+    /// Catalogues: names of shipped ones, or directories, whose files are taken as they change.
     #[serde(deserialize_with = "list::list")]
     pub(crate) catalogue: Vec<String>,
     /// Stands before every topic and group.

@@ -14,7 +14,7 @@ use axum::{Json, Router, middleware};
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::problem::Slug;
 use schemas::readiness::Readiness;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::access;
 
@@ -28,9 +28,17 @@ const ASYNCAPI: &str = include_str!("../../docs/asyncapi.json");
 /// Asks one part of the process how it stands.
 pub(crate) type Ask = Box<dyn Fn() -> Readiness + Send + Sync>;
 
+/// What `/readyz` asks.
+pub(crate) struct Parts {
+    /// Every part of the process.
+    pub(crate) asks: Vec<Ask>,
+    /// Which catalogues it goes by.
+    pub(crate) catalogue: Box<dyn Fn() -> Value + Send + Sync>,
+}
+
 /// All routes of a process: those of its roles, the common doors, and the access log around them.
-pub(crate) fn routes(roles: Router, parts: Vec<Ask>, metrics: PrometheusHandle) -> Router {
-    let parts: Arc<[Ask]> = parts.into();
+pub(crate) fn routes(roles: Router, parts: Parts, metrics: PrometheusHandle) -> Router {
+    let parts = Arc::new(parts);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready).with_state(parts))
@@ -43,14 +51,15 @@ pub(crate) fn routes(roles: Router, parts: Vec<Ask>, metrics: PrometheusHandle) 
         .layer(middleware::from_fn(access::log))
 }
 
-async fn ready(State(parts): State<Arc<[Ask]>>) -> Response {
-    let readiness: Vec<Readiness> = parts.iter().map(|ask| ask()).collect();
+async fn ready(State(parts): State<Arc<Parts>>) -> Response {
+    let readiness: Vec<Readiness> = parts.asks.iter().map(|ask| ask()).collect();
     let ready = readiness.iter().all(Readiness::ready);
     let dependencies = readiness.iter().flat_map(|part| &part.dependencies).map(|dependency| match &dependency.state {
         Ok(()) => (dependency.name.to_owned(), json!({"ready": true})),
         Err(detail) => (dependency.name.to_owned(), json!({"ready": false, "detail": detail})),
     });
-    let body = json!({"ready": ready, "dependencies": dependencies.collect::<serde_json::Map<_, _>>()});
+    let dependencies: serde_json::Map<_, _> = dependencies.collect();
+    let body = json!({"ready": ready, "dependencies": dependencies, "catalogue": (parts.catalogue)()});
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
@@ -72,8 +81,6 @@ pub(crate) async fn method_not_allowed(method: Method) -> Response {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-
-    use serde_json::Value;
 
     use super::*;
 

@@ -17,6 +17,7 @@ mod audit;
 mod compose;
 mod bring_up;
 mod supervise;
+mod rollout;
 mod listen;
 mod granting;
 mod doors;

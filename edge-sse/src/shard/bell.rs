@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use schemas::partition::DeliveryPartition;
+use tokio::sync::oneshot;
 
 use super::agenda::Seat;
 use super::newcomer::Newcomer;
@@ -46,6 +47,8 @@ pub enum Mail {
     Ends(Seat, Vec<(DeliveryPartition, u64)>),
     /// The rights of a stream have changed.
     Rights(Seat),
+    /// The catalogues have changed, and every stream that is known by itself has had its mail. Answered when nothing is given as before.
+    Catalogues(oneshot::Sender<()>),
     /// The shard ends, with whatever streams it has.
     Stop,
 }

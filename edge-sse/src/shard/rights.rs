@@ -4,17 +4,55 @@
 //! What a stream owes at that moment is the rest of a block that was begun, and notices; it never owes an event that was not begun. The rest of a
 //! fragment in gzip may hold such events, and nothing can be left out of it: that stream is reset, and comes back with its new rights.
 
+use std::sync::Arc;
+
+use policy::Claims;
+
 use super::Shard;
 use super::agenda::Seat;
 use super::cohort::{Cast, at};
 use crate::frame::Chunk;
 use crate::notice::ByeReason;
 use crate::rights::Rights;
+use crate::subscription::pattern_of;
 
 impl Shard {
     /// Applies the change that waits for a stream.
     pub(super) fn change_rights(&mut self, seat: Seat) {
-        let Some(rights) = self.member(seat).and_then(|member| member.access.take_change()) else { return };
+        if let Some(rights) = self.member(seat).and_then(|member| member.access.take_change()) {
+            self.apply_rights(seat, &rights);
+        }
+    }
+
+    /// Decides anew what streams of nobody in particular may have: the same for all of a cohort.
+    pub(super) fn reconsider_anonymous(&mut self) {
+        for number in self.cohorts.numbers() {
+            let Some(rights) = self.anonymous_rights(number) else { continue };
+            for seat in self.anonymous_seats(number) {
+                self.apply_rights(seat, &rights);
+            }
+        }
+    }
+
+    /// What anonymous streams of a cohort may have; none where that is what they have.
+    fn anonymous_rights(&self, number: u32) -> Option<Rights> {
+        let cast = &self.cohorts.get(number)?.cast;
+        if cast.reader.sub.is_some() {
+            return None;
+        }
+        let held: Vec<_> = cast.keys.iter().filter_map(|key| pattern_of(key)).collect();
+        let rights = self.shared.rights(&Arc::new(Claims::anonymous()), &held);
+        let reader = rights.reader.clone().filtered(cast.reader.filter.clone());
+        (reader != cast.reader || !rights.subscription.refused.is_empty()).then_some(rights)
+    }
+
+    fn anonymous_seats(&self, number: u32) -> Vec<Seat> {
+        let Some(cohort) = self.cohorts.get(number) else { return Vec::new() };
+        let members = cohort.together.iter().chain(&cohort.apart).filter_map(|slot| self.members.get(at(*slot)));
+        members.filter(|member| member.access.connection().is_none()).map(|member| member.seat).collect()
+    }
+
+    fn apply_rights(&mut self, seat: Seat, rights: &Rights) {
         if self.apart(seat).is_some_and(|apart| apart.ends) {
             return;
         }
@@ -25,7 +63,7 @@ impl Shard {
             self.owe(seat, &[]); // apart from its cohort, which is about to be given what comes
             return self.bye(seat, ByeReason::Revoked);
         }
-        self.recast(seat, &rights);
+        self.recast(seat, rights);
         if let Some(member) = self.member(seat).filter(|member| member.expires_at != rights.expires_at()) {
             member.expires_at = rights.expires_at();
             self.expect_end(seat);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
-use policy::Claims;
+use policy::{Catalogues, Claims};
 use schemas::channel::ChannelPattern;
 use schemas::position::{Position, Presented};
 use schemas::problem::{Problem, Slug};
@@ -51,6 +51,8 @@ pub struct Opening {
     pub bearer: Bearer,
     /// Where it comes from.
     pub household: Option<Household>,
+    /// What its subscription was decided by.
+    pub catalogues: Arc<Catalogues>,
     /// What it is granted at once.
     pub subscription: Subscription,
 }
@@ -95,7 +97,10 @@ enum End {
 impl Conversation {
     /// Holds a conversation to its end.
     pub async fn hold(shared: Arc<Shared>, line: Line, opening: Opening) {
-        match arrive(&shared, &opening.start, &opening.bearer, opening.household, &opening.subscription).await {
+        let catalogues = &opening.catalogues;
+        match arrive(&shared, catalogues, &opening.start, &opening.bearer, opening.household, &opening.subscription)
+            .await
+        {
             Ok(arrival) => Self::new(shared, line, opening, arrival).run().await,
             Err(reason) => goodbye(&shared, line, reason, None).await,
         }
@@ -287,7 +292,7 @@ impl Conversation {
     async fn unsubscribe(&mut self, channels: Option<Vec<String>>, id: Option<&Value>) -> Result<(), Refusal> {
         let stays = |held: &&ChannelPattern| channels.as_ref().is_some_and(|gone| !gone.contains(&held.to_string()));
         let stay: Vec<_> = self.subscription.granted.iter().filter(stays).cloned().collect();
-        let left = Subscription::keep(&self.shared.catalogues, &self.bearer(), &stay)
+        let left = Subscription::keep(&self.shared.catalogues(), &self.bearer(), &stay)
             .filtered(self.subscription.filter.clone());
         let gaps = self.read_on(&left).await?;
         self.subscription.granted = left.granted;

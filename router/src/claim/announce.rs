@@ -28,6 +28,12 @@ impl ClaimWorld {
         Ok(places)
     }
 
+    /// Keeps the catalogue of this world loadable.
+    pub(crate) async fn keep_catalogue(&self) -> Result<(), ClaimError> {
+        let index = self.load_index().await?;
+        self.publish_catalogue(&index).await
+    }
+
     /// Keeps the catalogue of this process loadable, before any commit names it.
     pub(super) async fn publish_catalogue(&self, index: &ClaimIndex) -> Result<(), ClaimError> {
         let catalogues = &self.world.catalogues;

@@ -31,7 +31,10 @@ impl Ownership {
         let purpose = self.purpose(world, now)?;
         let offset = self.progress.committable();
         let standing = self.commits.ask(purpose, offset, now);
-        let catalogues = if purpose == Purpose::Barrier { &world.catalogues } else { &self.planning };
+        let catalogues = match purpose {
+            Purpose::Barrier => &*self.barrier.insert(world.catalogues.clone()),
+            Purpose::Progress | Purpose::Attempt | Purpose::Final | Purpose::Lows => &self.planning,
+        };
         let metadata = Metadata {
             epoch: self.epoch,
             catalogue: catalogues.version(),
@@ -42,14 +45,9 @@ impl Ownership {
     }
 
     /// A commit has ended.
-    pub(crate) fn commit_ended(
-        &mut self,
-        result: &Result<(), CommitError>,
-        world: &World,
-        now: Instant,
-    ) -> AfterCommit {
+    pub(crate) fn commit_ended(&mut self, result: &Result<(), CommitError>, now: Instant) -> AfterCommit {
         match result {
-            Ok(()) => self.commit_taken(world),
+            Ok(()) => self.commit_taken(),
             Err(CommitError::NotOwned) => return AfterCommit::Fenced,
             Err(_) => {
                 let purpose = self.commits.refused(now);
@@ -80,7 +78,7 @@ impl Ownership {
             let flush_is_over = now >= stopping.until;
             return Some(if flush_is_over { stopping.until + FINAL_COMMIT_WAIT } else { stopping.until });
         }
-        let commit = (!self.commits.is_asked()).then(|| self.commits.due_at(self.has_news()));
+        let commit = (!self.commits.is_asked()).then(|| self.commits.due_at(self.has_news(), now));
         commit.into_iter().chain(self.parking.next_end()).min()
     }
 
@@ -107,7 +105,7 @@ impl Ownership {
         self.commits.is_news(self.progress.committable(), self.care.has_survived())
     }
 
-    fn commit_taken(&mut self, world: &World) {
+    fn commit_taken(&mut self) {
         let taken = self.commits.taken();
         if taken.is_some_and(|(_, standing)| !self.noted.reaches(standing.offset)) {
             self.noted.clear();
@@ -115,7 +113,11 @@ impl Ownership {
         match taken {
             Some((Purpose::Attempt, standing)) => self.care.counted(standing.offset),
             // What is done under the old catalogue stays done; nothing of it is beyond the commit.
-            Some((Purpose::Barrier, _)) => self.planning = world.catalogues.clone(),
+            Some((Purpose::Barrier, _)) => {
+                if let Some(catalogues) = self.barrier.take() {
+                    self.planning = catalogues;
+                }
+            }
             Some((Purpose::Final, _)) => self.end_final(true),
             Some((Purpose::Progress | Purpose::Lows, _)) | None => {}
         }

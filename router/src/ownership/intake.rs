@@ -71,7 +71,7 @@ impl Ownership {
         let full = self.outbox.len() >= OUTBOX_RECORDS_MAX
             || self.progress.ahead() >= config.ahead_records_max
             || self.flying + self.outbox.len() >= config.inflight_records_max;
-        if self.inbox.is_empty() || self.held.is_some() || full || self.awaits_barrier(world) {
+        if self.inbox.is_empty() || self.held.is_some() || full || self.awaits_barrier(world) || self.is_early(world) {
             return Intake::Wait;
         }
         let is_cut = matches!(self.inbox.front(), Some(Inbound::Cut { .. }));
@@ -94,10 +94,22 @@ impl Ownership {
     /// The old catalogue is planned with, and every noted origin is behind: nothing more is taken until the barrier's commit.
     /// While something is parked or held the barrier would not be clean, and the old catalogue goes on (PinVersion, CleanBarrier).
     pub(super) fn awaits_barrier(&self, world: &World) -> bool {
-        self.planning.version() != world.catalogues.version()
+        let due = self.planning.version() != world.catalogues.version()
             && !self.noted.reaches(self.progress.next())
             && self.parking.is_empty()
-            && self.held.is_none()
+            && self.held.is_none();
+        // A barrier's commit that is under way, or may stand although nobody has said so: what follows it is planned with what it names.
+        due || self.barrier.is_some()
+    }
+
+    /// The next record is of the catalogues behind the barrier: the old ones do not know it. While a channel is parked, which puts the
+    /// barrier off, the partition waits rather than dead-letter it.
+    fn is_early(&self, world: &World) -> bool {
+        let Some(Inbound::Record(record)) = self.inbox.front() else { return false };
+        self.planning.version() != world.catalogues.version()
+            && !self.parking.is_empty()
+            && Headed::read(record, &self.planning).is_err()
+            && Headed::read(record, &world.catalogues).is_ok()
     }
 
     /// The barrier is clean: nothing in flight or parked, nothing noted or handled beyond the commit.

@@ -137,6 +137,64 @@ fn with_something_parked_the_old_catalogue_goes_on() {
 }
 
 #[test]
+fn catalogues_that_come_while_it_routes_wait_for_what_is_in_flight() {
+    let mut bench = Bench::started();
+    let old = bench.planning();
+    bench.offer(&[(1, "a", KNOWN)]);
+    let new = bench.want("high");
+    bench.offer(&[(2, "a", KNOWN)]);
+    assert_eq!(bench.sent(), [1], "the second is not taken before the barrier");
+    assert_eq!((bench.commit(), bench.planning()), (None, old));
+    bench.land_all();
+    assert_eq!(bench.commit().map(|commit| (commit.offset, commit.catalogue)), Some((2, new)));
+    assert_eq!((bench.planning(), bench.sent()), (new, vec![2]));
+}
+
+#[test]
+fn what_a_barrier_names_is_planned_with_whatever_is_wanted_meanwhile() {
+    let mut bench = Bench::started();
+    let (old, new) = (bench.planning(), bench.want("high"));
+    bench.offer(&[(1, "a", KNOWN)]);
+    assert_eq!(bench.ask().map(|commit| commit.catalogue), Some(new));
+    assert_eq!(bench.want("medium"), old, "wanted back while the commit is under way");
+    assert!(bench.sent().is_empty(), "what follows the commit is planned with what it names");
+    bench.taken();
+    assert_eq!((bench.planning(), bench.sent()), (new, vec![]), "and now there is another barrier");
+    assert_eq!(bench.commit().map(|commit| commit.catalogue), Some(old));
+    assert_eq!((bench.planning(), bench.sent()), (old, vec![1]));
+}
+
+#[test]
+fn after_a_barrier_that_may_stand_nothing_is_taken_before_one_that_does() {
+    let mut bench = Bench::started();
+    let (old, new) = (bench.planning(), bench.want("high"));
+    bench.offer(&[(1, "a", KNOWN)]);
+    assert_eq!(bench.ask().map(|commit| commit.catalogue), Some(new));
+    bench.refused();
+    assert_eq!(bench.want("medium"), old);
+    assert!(bench.sent().is_empty() && bench.commit().is_none(), "it rests, and takes nothing");
+    assert!(bench.looks_again_within(Duration::from_secs(1)));
+    bench.wait(Duration::from_millis(500));
+    assert_eq!(bench.commit().map(|commit| commit.catalogue), Some(old));
+    assert_eq!((bench.planning(), bench.sent()), (old, vec![1]));
+}
+
+#[test]
+fn a_type_that_only_the_new_catalogue_knows_waits_for_the_barrier_and_is_not_dead_lettered() {
+    let mut bench = Bench::started();
+    bench.offer(&[(1, "a", STRANGE)]);
+    bench.want_type("t.other");
+    bench.offer_of_type("t.other", &[(2, "b")]);
+    bench.offer(&[(3, "c", KNOWN)]);
+    assert!(bench.sent().is_empty() && bench.dead().is_empty(), "its barrier waits for the parked one");
+    bench.learn(STRANGE);
+    assert_eq!(bench.sent(), [1]);
+    bench.land_all();
+    bench.commit();
+    assert_eq!((bench.sent(), bench.dead()), (vec![2, 3], vec![]));
+}
+
+#[test]
 fn a_revoke_commits_what_has_landed_and_clears_the_attempts() {
     let mut bench = Bench::started();
     bench.offer(&[(1, "a", KNOWN), (2, "b", KNOWN), (3, "c", KNOWN)]);

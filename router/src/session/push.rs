@@ -67,7 +67,7 @@ impl Session {
     pub(super) fn commit_ended(&mut self, incarnation: Incarnation, result: &Result<(), CommitError>) {
         metrics::committed(result.is_ok());
         let Some(ownership) = self.ownerships.get_mut(&incarnation) else { return };
-        match ownership.commit_ended(result, &self.world, Instant::now()) {
+        match ownership.commit_ended(result, Instant::now()) {
             AfterCommit::Owned => {}
             AfterCommit::Fenced => {
                 tracing::warn!(partition = %ownership.owned().partition, "the partition is somebody else's by now");
@@ -124,13 +124,14 @@ impl Session {
     /// Fetching rests while enough waits, and goes on when half of it is handled.
     fn rest_and_resume(&mut self) {
         let inbox_max = self.world.config.inbox_records_max;
-        let (mut parked, mut waiting) = (0, 0);
+        let (mut parked, mut waiting, mut behind) = (0, 0, 0);
         for holding in self.holdings.values_mut() {
             let Some(ownership) = holding.incarnation.and_then(|incarnation| self.ownerships.get(&incarnation)) else {
                 continue;
             };
             parked += ownership.parked();
             waiting += ownership.waiting();
+            behind += usize::from(ownership.is_behind(&self.world));
             if !holding.paused && ownership.waiting() >= inbox_max {
                 holding.paused = true;
                 self.member.pause(&holding.owned);
@@ -140,6 +141,8 @@ impl Session {
             }
         }
         metrics::standing(self.ownerships.len(), parked, waiting);
+        metrics::behind(behind);
+        self.status.planned(behind);
     }
 }
 

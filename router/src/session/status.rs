@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use policy::CatalogueVersion;
 use schemas::readiness::{Dependency, Readiness};
 use tokio::sync::watch;
 
@@ -16,6 +17,10 @@ struct State {
     log: Option<String>,
     registry: bool,
     references: Option<String>,
+    /// What every source partition comes to.
+    catalogue: Option<CatalogueVersion>,
+    /// How many have not come to it yet.
+    behind: usize,
 }
 
 impl Status {
@@ -69,6 +74,28 @@ impl Status {
     /// What is wrong with the reference tables.
     pub(crate) fn references(&self, trouble: Option<String>) {
         self.change(|state| State { references: trouble, ..state });
+    }
+
+    /// Every source partition comes to these catalogues; none takes a record any more that only they know.
+    pub(crate) fn took(&self, version: CatalogueVersion) {
+        self.change(|state| State { catalogue: Some(version), ..state });
+    }
+
+    /// So many source partitions are not yet planned with the catalogues that were taken.
+    pub(crate) fn planned(&self, behind: usize) {
+        self.change(|state| State { behind, ..state });
+    }
+
+    /// Returns once these catalogues are taken.
+    pub(crate) async fn takes(&self, version: CatalogueVersion) {
+        // The sender is our own, so that it never ends.
+        let _ = self.0.subscribe().wait_for(|state| state.catalogue == Some(version)).await;
+    }
+
+    /// How many source partitions are not yet planned with these catalogues; none where they are not taken.
+    pub(crate) fn behind(&self, version: CatalogueVersion) -> Option<usize> {
+        let state = self.0.borrow();
+        (state.catalogue == Some(version)).then_some(state.behind)
     }
 
     fn change(&self, change: impl FnOnce(State) -> State) {

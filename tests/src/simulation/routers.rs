@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use futures::FutureExt;
 use journal::{Registry, TopicNames};
 use router::{Clock, Router, RouterConfig, RouterDeps, RouterError};
 use tokio::task::JoinHandle;
@@ -35,6 +36,7 @@ pub struct Blueprint {
 
 /// A router that runs.
 struct Running {
+    router: Arc<Router>,
     task: JoinHandle<Result<(), RouterError>>,
     ice: Ice,
     stop: CancellationToken,
@@ -96,12 +98,13 @@ impl Routers {
             clock: blueprint.clock.clone(),
             scratch: blueprint.scratch.clone(),
         };
-        let router = Router::new(blueprint.config.clone(), deps);
+        let router = Arc::new(Router::new(blueprint.config.clone(), deps));
         let (ice, stop) = (Ice::default(), CancellationToken::new());
         let token = stop.clone();
-        let inner = Box::pin(async move { router.run(token).await });
+        let running = router.clone();
+        let inner = Box::pin(async move { running.run(token).await });
         let task = tokio::spawn(Freezable { inner, ice: ice.clone() });
-        self.running.push(Running { task, ice, stop });
+        self.running.push(Running { router, task, ice, stop });
     }
 
     /// How many have not ended.
@@ -126,6 +129,14 @@ impl Routers {
     pub fn stop(&self, chance: &Chance) {
         if let Some(running) = self.pick(chance) {
             running.stop.cancel();
+        }
+    }
+
+    /// Hands one other catalogues while it runs; when it goes over to them is its own matter.
+    pub fn hand_over(&self, chance: &Chance, version: usize) {
+        if let Some(running) = self.pick(chance) {
+            // It goes over to them also when nobody waits for it.
+            let _ = running.router.take(policy::catalogues(version)).now_or_never();
         }
     }
 

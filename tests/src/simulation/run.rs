@@ -171,6 +171,9 @@ impl Run {
             16 => self.change_mood(),
             17 if self.scenario == Scenario::Retention => self.oracle.trim(&self.chance).await,
             17..19 if self.scenario == Scenario::Growth => self.grow().await?,
+            17..19 if self.scenario == Scenario::LiveVersions => {
+                self.routers.hand_over(&self.chance, self.chance.index(2));
+            }
             17 if self.scenario == Scenario::CommitForgotten => self.set_back().await,
             _ => self.oracle.start_reader(&self.chance).await,
         }

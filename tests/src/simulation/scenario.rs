@@ -36,6 +36,8 @@ pub enum Scenario {
     Retries,
     /// A new catalogue is rolled out, which puts everything into other lanes.
     TwoVersions,
+    /// Catalogues change under running routers, to and fro.
+    LiveVersions,
     /// Several source partitions share the delivery partitions.
     TwoSourcePartitions,
     /// Retention cuts the lanes under readers and routers.
@@ -46,13 +48,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Channels,
         Self::OneChannelTwoLanes,
         Self::Parking,
         Self::CommitForgotten,
         Self::Retries,
         Self::TwoVersions,
+        Self::LiveVersions,
         Self::TwoSourcePartitions,
         Self::Retention,
         Self::Growth,
@@ -68,7 +71,8 @@ impl Scenario {
             | Self::Parking
             | Self::CommitForgotten
             | Self::Retries
-            | Self::TwoVersions => 1,
+            | Self::TwoVersions
+            | Self::LiveVersions => 1,
         }
     }
 
@@ -81,7 +85,7 @@ impl Scenario {
     /// Whether routers that start late bring the second catalogue.
     #[must_use]
     pub fn has_versions(self) -> bool {
-        self == Self::TwoVersions
+        matches!(self, Self::TwoVersions | Self::LiveVersions)
     }
 
     /// What the source will hold, in order.
@@ -96,7 +100,7 @@ impl Scenario {
         let again = self.has_retries() && nth > 0 && chance.one_in(3);
         let flaky = match self {
             Self::Parking => chance.one_in(4),
-            Self::Retries | Self::TwoVersions | Self::Growth => chance.one_in(6),
+            Self::Retries | Self::TwoVersions | Self::LiveVersions | Self::Growth => chance.one_in(6),
             Self::Channels
             | Self::OneChannelTwoLanes
             | Self::CommitForgotten

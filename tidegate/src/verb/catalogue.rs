@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use policy::{CatalogueErrors, CatalogueSource, Catalogues};
+use policy::{CatalogueErrors, CatalogueFiles, CatalogueSource, Catalogues};
 
 use crate::failure::Failure;
 use crate::verb::say;
@@ -47,8 +47,18 @@ impl Args {
 /// # Errors
 /// Everything that is wrong with any of them.
 pub(crate) fn load(names: &[String]) -> Result<Catalogues, CatalogueErrors> {
+    Catalogues::of(read(names))
+}
+
+/// Reads the files of catalogues by name or directory, as they are now.
+pub(crate) fn read(names: &[String]) -> CatalogueFiles {
     let sources: Vec<CatalogueSource> = names.iter().map(|name| source(name)).collect();
-    Catalogues::load(&sources)
+    CatalogueFiles::read(&sources)
+}
+
+/// Whether some of them stand in directories, whose files may change.
+pub(crate) fn may_change(names: &[String]) -> bool {
+    names.iter().any(|name| matches!(source(name), CatalogueSource::Directory(_)))
 }
 
 /// A name of one that ships wins over a directory of the same name; a path has a slash or a dot.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use journal::embedded::{Clock, EmbeddedConfig, EmbeddedJournal};
-use journal::{Committed, NewRecord, Owned, Record, TopicNames};
+use journal::{CommitError, Committed, NewRecord, Owned, Record, TopicNames};
 use policy::{CatalogueVersion, Catalogues};
 use schemas::avro::AvroSchema;
 use schemas::channel::Channel;
@@ -99,10 +99,15 @@ pub(super) struct Bench {
 }
 
 fn catalogues(lane: &str) -> Arc<Catalogues> {
-    let yaml = format!(
-        "name: t\nchannels:\n  t:\n    subscribe: \"true\"\n    publish: \"true\"\ntypes:\n  t.event:\n    schema: event.avsc\n    \
-         channel: t\n    lane: {lane}\n"
-    ) + JOINED_TYPES;
+    catalogues_of("t.event", lane)
+}
+
+/// `t.event`, and perhaps another type.
+fn catalogues_of(other: &str, lane: &str) -> Arc<Catalogues> {
+    let of = |name: &str| format!("  {name}:\n    schema: event.avsc\n    channel: t\n    lane: {lane}\n");
+    let types: String = std::collections::BTreeSet::from(["t.event", other]).into_iter().map(of).collect();
+    let rules = "    subscribe: \"true\"\n    publish: \"true\"\n";
+    let yaml = format!("name: t\nchannels:\n  t:\n{rules}types:\n{types}") + JOINED_TYPES;
     let bundle = serde_json::json!({ "t": { "catalogue.yaml": yaml, "event.avsc": SCHEMA, "joined.avsc": JOINED_SCHEMA, "person.avsc": PERSON_SCHEMA } });
     Arc::new(Catalogues::from_bundle(bundle.to_string().as_bytes()).unwrap())
 }
@@ -192,15 +197,16 @@ impl Bench {
 
     /// Offers records (offset, channel, schema), each with an id of its own.
     pub(super) fn offer(&mut self, records: &[(u64, &str, u32)]) {
-        let record =
-            |(offset, channel, schema): &(u64, &str, u32)| record(*offset, channel, &offset.to_string(), *schema);
+        let record = |(offset, channel, schema): &(u64, &str, u32)| {
+            record("t.event", *offset, channel, &offset.to_string(), *schema)
+        };
         self.ownership.offer(records.iter().map(record).collect());
         self.drive();
     }
 
     /// Offers records (offset, channel, id).
     pub(super) fn offer_with_id(&mut self, records: &[(u64, &str, &str)]) {
-        let record = |(offset, channel, id): &(u64, &str, &str)| record(*offset, channel, id, KNOWN);
+        let record = |(offset, channel, id): &(u64, &str, &str)| record("t.event", *offset, channel, id, KNOWN);
         self.ownership.offer(records.iter().map(record).collect());
         self.drive();
     }
@@ -210,12 +216,19 @@ impl Bench {
         let record = |(offset, channel, event_type, who): &(u64, &str, &str, &str)| {
             let schema = AvroSchema::parse(JOINED_SCHEMA).unwrap();
             let value = schema.from_json(&serde_json::json!({ "who": who })).unwrap();
-            let mut record = record(*offset, channel, &offset.to_string(), JOINED);
+            let mut record = record("t.event", *offset, channel, &offset.to_string(), JOINED);
             record.value = Some(frame(JOINED, &schema.encode(&value).unwrap()));
             let (_, header) = record.headers.iter_mut().find(|(name, _)| name == "ce_type").unwrap();
             *header = Some(Bytes::from((*event_type).to_owned()));
             record
         };
+        self.ownership.offer(records.iter().map(record).collect());
+        self.drive();
+    }
+
+    /// Offers records (offset, channel) of a type.
+    pub(super) fn offer_of_type(&mut self, event_type: &str, records: &[(u64, &str)]) {
+        let record = |(offset, channel): &(u64, &str)| record(event_type, *offset, channel, &offset.to_string(), KNOWN);
         self.ownership.offer(records.iter().map(record).collect());
         self.drive();
     }
@@ -244,6 +257,22 @@ impl Bench {
         self.ownership.due_at(self.now).map(|due| due - self.now)
     }
 
+    /// Catalogues that put everything into this lane are wanted.
+    pub(super) fn want(&mut self, lane: &str) -> CatalogueVersion {
+        self.take_catalogues(catalogues(lane))
+    }
+
+    /// Catalogues with one type more are wanted.
+    pub(super) fn want_type(&mut self, event_type: &str) -> CatalogueVersion {
+        self.take_catalogues(catalogues_of(event_type, "medium"))
+    }
+
+    fn take_catalogues(&mut self, catalogues: Arc<Catalogues>) -> CatalogueVersion {
+        self.world = self.world.with_catalogues(catalogues);
+        self.drive();
+        self.world.catalogues.version()
+    }
+
     /// The registry answers for a schema.
     pub(super) fn learn(&mut self, id: u32) {
         let schema = Arc::new(AvroSchema::parse(SCHEMA).unwrap());
@@ -251,7 +280,7 @@ impl Bench {
         self.ownership.answered(SchemaRef::Id(id));
         self.drive();
         // The bench has no bound of its own: what is in flight lands, so that everything can be seen to go on.
-        while self.ownership.waiting() > 0 {
+        while self.ownership.waiting() > 0 && !self.flying.is_empty() {
             self.land_all();
         }
     }
@@ -288,11 +317,31 @@ impl Bench {
 
     /// The next commit, if one is due; it is taken.
     pub(super) fn commit(&mut self) -> Option<Seen> {
+        let seen = self.ask()?;
+        self.taken();
+        Some(seen)
+    }
+
+    /// The next commit, if one is due; it is under way.
+    pub(super) fn ask(&mut self) -> Option<Seen> {
         let Committed { offset, metadata } = self.ownership.next_commit(&self.world, &[0, 0, 0], self.now)?;
-        self.ownership.commit_ended(&Ok(()), &self.world, self.now);
-        self.drive();
         let metadata = Metadata::parse(&metadata).unwrap().unwrap();
         Some(Seen { offset, attempts: metadata.attempts, catalogue: metadata.catalogue })
+    }
+
+    pub(super) fn taken(&mut self) {
+        self.ownership.commit_ended(&Ok(()), self.now);
+        self.drive();
+    }
+
+    /// Whether the commit that is under way stands is not known.
+    pub(super) fn refused(&mut self) {
+        self.ownership.commit_ended(&Err(CommitError::Unavailable { detail: "no answer".to_owned() }), self.now);
+        self.drive();
+    }
+
+    pub(super) fn looks_again_within(&self, time: Duration) -> bool {
+        self.ownership.due_at(self.now).is_some_and(|due| due <= self.now + time)
     }
 
     pub(super) fn wait(&mut self, time: Duration) {
@@ -364,11 +413,11 @@ impl Bench {
     }
 }
 
-fn record(offset: u64, channel: &str, id: &str, schema: u32) -> Record {
+fn record(event_type: &str, offset: u64, channel: &str, id: &str, schema: u32) -> Record {
     let attributes = Attributes {
         id: EventId::parse(id).unwrap(),
         source: Source::parse("/t").unwrap(),
-        event_type: EventType::parse("t.event").unwrap(),
+        event_type: EventType::parse(event_type).unwrap(),
         channel: Channel::parse(&format!("t:{channel}")).unwrap(),
         tenant: Tenant::default_tenant(),
         time: None,
