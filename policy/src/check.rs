@@ -8,6 +8,7 @@ mod event_rules;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemas::avro::MaskKey;
 use schemas::id::EventType;
@@ -31,6 +32,10 @@ use crate::view::{LabelSet, label_sets};
 
 /// Pseudonyms are made with it where no deployment's key is at hand: in examples and explanations.
 const NO_KEY: &[u8] = b"tidegate: the key of examples";
+
+/// A producer's repeat is recognised for so long at the most: a router that takes a partition over reads back as far.
+const DEDUPE_WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * MINUTE_SECONDS);
+const MINUTE_SECONDS: u64 = 60;
 
 /// The key of examples.
 pub(crate) fn no_key() -> MaskKey {
@@ -176,6 +181,7 @@ impl Compiled {
         let joins = enrichment::compile(&declared.enrich, &schema, &self.references, &rules, report);
         let reads = rules.reads();
         let EventRules { lane, wishes, audience, expires, conflate } = rules;
+        let dedupe = declared.dedupe.as_ref().and_then(|text| report.check(&text.place, dedupe_window(&text.value)));
         let policy = TypePolicy {
             event_type: name.value.clone(),
             schema: schema.schema,
@@ -187,6 +193,7 @@ impl Compiled {
             expires,
             conflate,
             joins,
+            dedupe,
             views,
             event_bytes_max: limits::EVENT_BYTES_DEFAULT,
             mask_key: no_key(),
@@ -231,6 +238,18 @@ fn history(declared: &DeclaredChannel, report: &mut Report) -> History {
             History::default()
         }
     }
+}
+
+/// Whole minutes, so that nobody takes it for something exact.
+fn dedupe_window(text: &str) -> Result<Duration, String> {
+    let most = DEDUPE_WINDOW_MAX.as_secs() / MINUTE_SECONDS;
+    let window = humantime::parse_duration(text).ok().filter(|window| {
+        window.subsec_nanos() == 0
+            && window.as_secs().is_multiple_of(MINUTE_SECONDS)
+            && !window.is_zero()
+            && *window <= DEDUPE_WINDOW_MAX
+    });
+    window.ok_or_else(|| format!("{text:?} is not 1 to {most} whole minutes, such as 30m or 6h"))
 }
 
 fn channel_policy(declared: &DeclaredChannel, report: &mut Report) -> ChannelPolicy {

@@ -50,6 +50,7 @@ pub(crate) struct DeclaredType {
     pub(crate) except_author: Option<Located<String>>,
     pub(crate) regions: Option<Located<String>>,
     pub(crate) expires: Option<Located<String>>,
+    pub(crate) dedupe: Option<Located<String>>,
     pub(crate) conflate: Option<Located<String>>,
     pub(crate) enrich: Vec<DeclaredJoin>,
 }
@@ -155,6 +156,7 @@ fn event_type(reader: &mut Reader<'_>, key: &Located<&str>, node: &Node) -> Opti
         "except_author",
         "regions",
         "expires",
+        "dedupe",
         "conflate",
         "enrich",
     ];
@@ -174,6 +176,7 @@ fn event_type(reader: &mut Reader<'_>, key: &Located<&str>, node: &Node) -> Opti
         except_author,
         regions,
         expires: reader.optional(&fields, "expires"),
+        dedupe: reader.optional(&fields, "dedupe"),
         conflate,
         enrich,
     })

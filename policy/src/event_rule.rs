@@ -131,6 +131,7 @@ pub struct TypePolicy {
     /// What the rules read together: the payload's CEL value is built once.
     pub(crate) reads: Reads,
     /// The label sets of its views, the last being the union of all.
+    pub(crate) dedupe: Option<Duration>,
     pub(crate) views: Vec<LabelSet>,
     pub(crate) event_bytes_max: usize,
     pub(crate) mask_key: MaskKey,
@@ -168,6 +169,12 @@ pub(crate) enum Expiry {
 }
 
 impl TypePolicy {
+    /// How long a record with an id that was delivered is a producer's repeat; none where the router says.
+    #[must_use]
+    pub fn dedupe_window(&self) -> Option<Duration> {
+        self.dedupe
+    }
+
     /// The type.
     #[must_use]
     pub fn event_type(&self) -> &EventType {

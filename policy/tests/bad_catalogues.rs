@@ -134,7 +134,7 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     DIR/catalogue.yaml:28: "urgent" is not a lane: high, medium or low
     DIR/catalogue.yaml:29: expires: a text is expected, not a number
     DIR/catalogue.yaml:33: unknown function `lower`
-    DIR/catalogue.yaml:37: unknown key "lanes" in a type; known: schema, channel, lane, wish, requires, only_users, except_author, regions, expires, conflate
+    DIR/catalogue.yaml:37: unknown key "lanes" in a type; known: schema, channel, lane, wish, requires, only_users, except_author, regions, expires, dedupe, conflate
     DIR/catalogue.yaml:40: channel: a text is expected, not a list
     DIR/catalogue.yaml:45: the record shop.Order is declared twice, differently
     DIR/catalogue.yaml:47: "medum" is not a lane: high, medium or low
@@ -223,4 +223,24 @@ fn every_limit_of_the_files_is_reached() {
     let files: Vec<(&str, &str)> =
         names.iter().map(|name| (*name, filler.as_str())).chain([("catalogue.yaml", "name: a")]).collect();
     insta::assert_snapshot!(load(&files).err().unwrap(), @r#"bundle:1: all catalogues together have 1048654 bytes, more than 786432"#);
+}
+
+#[test]
+fn a_window_for_repeats_is_whole_minutes_up_to_a_day() {
+    let load = |window: &str| {
+        let yaml = format!(
+            "name: shop\nchannels: {{shop: {{}}}}\ntypes:\n  shop.order: {{schema: order.avsc, channel: shop, dedupe: {window}}}\nroles: {{staff: [staff]}}\n"
+        );
+        let bundle = serde_json::json!({"shop": {"catalogue.yaml": yaml, "order.avsc": GOOD_SCHEMA}});
+        Catalogues::from_bundle(bundle.to_string().as_bytes())
+    };
+    for wrong in ["90s", "0m", "25h", "soon"] {
+        let said = load(wrong).unwrap_err().lines;
+        assert_eq!(
+            said,
+            [format!("shop/catalogue.yaml:4: {wrong:?} is not 1 to 1440 whole minutes, such as 30m or 6h")]
+        );
+    }
+    let day = load("24h").unwrap();
+    assert_eq!(day.types().next().unwrap().dedupe_window(), Some(std::time::Duration::from_secs(86_400)));
 }

@@ -27,6 +27,7 @@ use crate::ownership::Opened;
 use crate::world::World;
 
 use base::Base;
+use read_back::Found;
 
 /// What a claim works with.
 #[derive(Debug, Clone)]
@@ -67,14 +68,13 @@ impl ClaimWorld {
         self.check_generations().await?;
         // After the own claims, so that every claim that may stand below them is known (EndsFirst).
         let index = self.load_index().await?;
-        let mut read_back = self.read_back(&claimed, &places, &index).await?;
+        let planned = self.plannings(&claimed, &index)?;
+        let mut read_back = self.read_back(&claimed, &planned, &places, &index).await?;
         self.say_moved(&claimed).await?;
         self.drop_obsolete(&claimed, &index).await;
-        let mut planned = BTreeMap::new();
         let mut opened = Vec::with_capacity(claimed.len());
-        for one in claimed {
-            let planning = self.planning(&one, &index, &mut planned)?;
-            let found = read_back.remove(&one.owned.partition).unwrap_or_default();
+        for (one, planning) in claimed.into_iter().zip(planned) {
+            let found = read_back.remove(&one.owned.partition).unwrap_or_else(|| Found::new(&self.world));
             opened.push(found.open(one, planning, &places, &self.world));
         }
         Ok(opened)
@@ -111,6 +111,12 @@ impl ClaimWorld {
             Err(CommitError::NotOwned) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The catalogues that the commits name, in the order of the partitions.
+    fn plannings(&self, claimed: &[Claimed], index: &ClaimIndex) -> Result<Vec<Arc<Catalogues>>, ClaimError> {
+        let mut loaded = BTreeMap::new();
+        claimed.iter().map(|one| self.planning(one, index, &mut loaded)).collect()
     }
 
     /// The catalogue that the commit names (PinVersion), loaded once for all partitions of the claim.

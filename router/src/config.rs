@@ -42,10 +42,11 @@ pub struct RouterConfig {
     /// How long a batch may wait to fill.
     #[serde(rename = "append_linger_ms", with = "millis")]
     pub append_linger: Duration,
-    /// A record whose id was delivered within this window is a repeat.
+    /// A record whose id was delivered within this window is a repeat, unless its type's catalogue says `dedupe`.
     #[serde(rename = "dedupe_window_ms", with = "millis")]
     pub dedupe_window: Duration,
-    /// Ids remembered for a source partition; at it the oldest are forgotten, so the window gets shorter, and that is counted.
+    /// Ids remembered for a source partition, at about 20 bytes each; at it the oldest are forgotten, so the window gets shorter, and that is
+    /// counted.
     pub dedupe_entries_max: usize,
     /// Records of a source partition parked while a schema or a row is waited for; at it who waits for a row goes on without,
     /// and where nobody does, the partition waits.
@@ -82,7 +83,7 @@ impl Default for RouterConfig {
             append_queue_bytes: 64 * 1024 * 1024,
             append_linger: Duration::from_millis(5),
             dedupe_window: Duration::from_secs(600),
-            dedupe_entries_max: 100_000,
+            dedupe_entries_max: 1_000_000,
             parked_records_max: 1_000,
             parked_bytes_max: 8 * 1024 * 1024,
             reference_bytes_max: 64 * 1024 * 1024,

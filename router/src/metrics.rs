@@ -11,6 +11,7 @@ const DEAD: &str = "tidegate_router_dead_total";
 const CLAIMS: &str = "tidegate_router_claims_total";
 const COMMITS: &str = "tidegate_router_commits_total";
 const IDS_FORGOTTEN: &str = "tidegate_router_ids_forgotten_total";
+const IDS: &str = "tidegate_router_ids";
 const PARTITIONS: &str = "tidegate_router_partitions";
 const PARKED: &str = "tidegate_router_parked_records";
 const WAITING: &str = "tidegate_router_waiting_records";
@@ -33,6 +34,7 @@ pub(crate) fn describe() {
     describe_counter!(ROW_WAITS, Unit::Count, "times that an event was parked for a row of a reference table");
     describe_counter!(UNREADABLE_ROWS, Unit::Count, "records of reference tables that do not fit their schema");
     describe_gauge!(ROWS, Unit::Count, "rows of reference tables, by where they stand");
+    describe_gauge!(IDS, Unit::Count, "ids remembered, to recognise producers' repeats");
     describe_gauge!(PARTITIONS, Unit::Count, "source partitions being routed");
     describe_gauge!(PARKED, Unit::Count, "records parked while a schema or a row is waited for");
     describe_gauge!(BEHIND, Unit::Count, "source partitions that are still planned with earlier catalogues");
@@ -95,6 +97,11 @@ pub(crate) fn standing(partitions: usize, parked: usize, waiting: usize) {
     gauge!(PARTITIONS).set(real(partitions));
     gauge!(PARKED).set(real(parked));
     gauge!(WAITING).set(real(waiting));
+}
+
+/// Ids remembered, over all source partitions.
+pub(crate) fn ids(ids: usize) {
+    gauge!(IDS).set(real(ids));
 }
 
 /// Source partitions that have not come to their barrier.

@@ -151,6 +151,11 @@ impl Ownership {
         }
     }
 
+    /// Ids that are remembered.
+    pub(crate) fn ids(&self) -> usize {
+        self.window.ids()
+    }
+
     /// Records that were read and not yet taken.
     pub(crate) fn waiting(&self) -> usize {
         self.inbox.len()

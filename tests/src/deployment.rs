@@ -13,7 +13,7 @@ use crate::services::{self, Services};
 /// How long a verb that does one thing may take.
 const VERB_LIMIT: Duration = Duration::from_secs(60);
 /// How long a replay of all edits may take, with everything that is killed meanwhile.
-const REPLAY_LIMIT: Duration = Duration::from_secs(420);
+const REPLAY_LIMIT: Duration = Duration::from_secs(900);
 
 /// What a process runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

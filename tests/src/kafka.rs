@@ -9,6 +9,7 @@ use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::records::NewRecord;
 use crate::services::Services;
 
 /// How long one call to the broker may take.
@@ -27,6 +28,30 @@ pub struct Raw {
     pub value: Option<Vec<u8>>,
     /// The headers, as text.
     pub headers: BTreeMap<String, String>,
+}
+
+/// Produces records as they are, in order, with one producer.
+///
+/// # Panics
+/// The broker does not take one.
+pub async fn produce_all(services: &Services, topic: &str, records: &[NewRecord]) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &services.kafka).set("enable.idempotence", "true");
+    let producer: FutureProducer = config.create().expect("a producer");
+    let sending = records.iter().map(|record| {
+        let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value.as_slice()) })
+        });
+        let mut to = FutureRecord::<str, [u8]>::to(topic).key(&record.key).headers(headers);
+        if let Some(value) = &record.value {
+            to = to.payload(value);
+        }
+        // In the order of the calls; the queue has room for more than a test sends.
+        producer.send_result(to).map_err(|(error, _)| error).expect("the queue has room")
+    });
+    for sent in sending.collect::<Vec<_>>() {
+        sent.await.expect("it is not dropped").expect("the broker takes it");
+    }
 }
 
 /// Produces one record as it is.

@@ -18,7 +18,7 @@ const BROKER_KILLS: Rounds = Rounds { ordinary: 1, soak: 4 };
 /// Kills of a process that writes the audit.
 const WRITER_KILLS: Rounds = Rounds { ordinary: 3, soak: 30 };
 /// How often two routers fight over the partitions.
-const FIGHTS: Rounds = Rounds { ordinary: 20, soak: 40 };
+const FIGHTS: Rounds = Rounds { ordinary: 10, soak: 100 };
 
 /// Connections of a flood.
 const CONNECTIONS: Rounds = Rounds { ordinary: 10_000, soak: 100_000 };

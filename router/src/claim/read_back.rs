@@ -14,11 +14,12 @@ use journal::claims::{ClaimIndex, Judged};
 use journal::{ReadError, ReadLimits, Record};
 use policy::Catalogues;
 use schemas::delivery::Delivery;
+use schemas::id::EventType;
 use schemas::partition::{DeliveryPartition, TopicPartition, delivery_key};
 use schemas::time::Timestamp;
 
 use super::{ClaimWorld, Claimed};
-use crate::dedupe::{Identity, Seen, Window};
+use crate::dedupe::{Identity, Seen, Window, Windows};
 use crate::error::ClaimError;
 use crate::metrics;
 use crate::noted::NotedOrigins;
@@ -34,12 +35,12 @@ const DELIVERY_LAG_MAX: Duration = Duration::from_secs(60);
 const EMPTY_PAGES_MAX: usize = 10;
 
 /// What stands in the lanes of one source partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Found {
     /// By delivery partition: noted deliveries in order.
     noted: BTreeMap<usize, Vec<Noted>>,
     /// Delivered before the commit.
-    past: Vec<(Identity, Seen)>,
+    past: Window,
 }
 
 #[derive(Debug)]
@@ -51,27 +52,43 @@ struct Noted {
     key: String,
 }
 
-type Bases<'a> = HashMap<&'a TopicPartition, &'a Claimed>;
+type Bases<'a> = HashMap<&'a TopicPartition, Basis<'a>>;
+
+/// What a source partition's reading goes by.
+#[derive(Debug, Clone, Copy)]
+struct Basis<'a> {
+    one: &'a Claimed,
+    /// How long ids count now, and behind the barrier.
+    windows: [Windows<'a>; 2],
+}
 
 impl ClaimWorld {
     /// Reads every delivery partition from the lowest low, or from where the dedupe window begins, up to the own claim.
     pub(super) async fn read_back(
         &self,
         claimed: &[Claimed],
+        planned: &[Arc<Catalogues>],
         places: &[u64],
         index: &ClaimIndex,
     ) -> Result<HashMap<TopicPartition, Found>, ClaimError> {
-        let bases: Bases<'_> = claimed.iter().map(|one| (one.partition(), one)).collect();
+        let pairs = claimed.iter().zip(planned);
+        let bases: Bases<'_> = pairs.map(|(one, planning)| (one.partition(), self.basis(one, planning))).collect();
         let lanes = self.world.lanes().zip(places.iter().copied());
         let reads: Vec<_> = lanes.map(|(lane, own)| self.read_lane(&bases, lane, own, index).boxed()).collect();
         let mut reads = stream::iter(reads).buffered(self.world.config.read_back_partitions.max(1));
         let mut all: HashMap<TopicPartition, Found> = HashMap::new();
         while let Some(found) = reads.try_next().await? {
             for (partition, part) in found {
-                all.entry(partition).or_default().join(part, self.world.config.dedupe_entries_max);
+                all.entry(partition).or_insert_with(|| Found::new(&self.world)).join(part);
             }
         }
         Ok(all)
+    }
+
+    fn basis<'a>(&'a self, one: &'a Claimed, planning: &'a Catalogues) -> Basis<'a> {
+        let otherwise = self.world.config.dedupe_window;
+        let windows = [planning, &*self.world.catalogues].map(|catalogues| Windows { catalogues, otherwise });
+        Basis { one, windows }
     }
 
     async fn read_lane(
@@ -121,10 +138,10 @@ impl ClaimWorld {
         partition: &TopicPartition,
         lane: usize,
     ) -> Result<u64, ClaimError> {
-        let lows = bases.values().filter_map(|one| one.base.metadata.lows.get(lane).copied());
+        let lows = bases.values().filter_map(|basis| basis.one.base.metadata.lows.get(lane).copied());
         let low = lows.min().unwrap_or(0);
-        let oldest = bases.values().map(|one| one.base.first_uncommitted).min().unwrap_or(self.now);
-        let since = oldest.minus(self.world.config.dedupe_window).minus(DELIVERY_LAG_MAX);
+        let ids_since = |basis: &Basis<'_>| basis.one.base.first_uncommitted.minus(basis.longest());
+        let since = bases.values().map(ids_since).min().unwrap_or(self.now).minus(DELIVERY_LAG_MAX);
         let by_time = self.journal.offset_for_time(partition, since).await?;
         let start = self.journal.watermarks(partition).await?.low;
         Ok(low.min(by_time).max(start))
@@ -139,30 +156,41 @@ impl ClaimWorld {
         found: &mut HashMap<TopicPartition, Found>,
     ) {
         let origin = &delivery.origin;
-        let Some(one) = bases.get(&origin.partition) else { return };
+        let Some(basis) = bases.get(&origin.partition) else { return };
+        let (one, within) = (basis.one, basis.window_of(&delivery.event_type));
         let identity = self.world.identities.of_delivery(delivery);
         let low = one.base.metadata.lows.get(lane).copied().unwrap_or(0);
-        let found = found.entry(origin.partition.clone()).or_default();
+        let found = found.entry(origin.partition.clone()).or_insert_with(|| Found::new(&self.world));
         if origin.offset >= one.base.offset && record.offset >= low {
             let place = Place { at: record.offset, origin: origin.offset };
             let key = delivery_key(&delivery.tenant, &delivery.channel);
             let (index, time) = (origin.index, delivery.accepted_time);
             found.noted.entry(lane).or_default().push(Noted { place, index, identity, time, key });
-        } else if delivery.accepted_time >= one.base.first_uncommitted.minus(self.world.config.dedupe_window) {
+        } else if delivery.accepted_time >= one.base.first_uncommitted.minus(within) {
             let seen = Seen { offset: origin.offset, time: delivery.accepted_time };
-            found.remember(identity, seen, self.world.config.dedupe_entries_max);
+            found.past.remember(identity, seen, within);
         }
     }
 }
 
+impl Basis<'_> {
+    fn longest(&self) -> Duration {
+        self.windows.iter().map(Windows::longest).fold(Duration::ZERO, Duration::max)
+    }
+
+    fn window_of(&self, event_type: &EventType) -> Duration {
+        self.windows.iter().map(|windows| windows.of(event_type)).fold(Duration::ZERO, Duration::max)
+    }
+}
+
 impl Found {
+    pub(super) fn new(world: &World) -> Self {
+        Self { noted: BTreeMap::new(), past: Window::new(world.config.dedupe_entries_max) }
+    }
+
     /// The ownership that follows.
     pub(super) fn open(self, one: Claimed, planning: Arc<Catalogues>, places: &[u64], world: &World) -> Opened {
-        let config = &world.config;
-        let mut window = Window::new(config.dedupe_window, config.dedupe_entries_max);
-        let mut past = self.past;
-        past.sort_by_key(|(_, seen)| (seen.time, seen.offset));
-        past.into_iter().for_each(|(identity, seen)| window.remember(identity, seen));
+        let mut window = self.past;
         let mut noted = NotedOrigins::default();
         for (at, delivery) in self.noted.iter().flat_map(|(at, all)| all.iter().map(move |one| (*at, one))) {
             let Some(lane) = world.lane(at) else { continue };
@@ -178,22 +206,8 @@ impl Found {
         Opened { owned: one.owned, epoch: one.epoch, standing, planning, lanes, noted, window }
     }
 
-    fn join(&mut self, other: Self, past_max: usize) {
+    fn join(&mut self, other: Self) {
         self.noted.extend(other.noted);
-        self.past.extend(other.past);
-        self.bound(past_max);
-    }
-
-    fn remember(&mut self, identity: Identity, seen: Seen, past_max: usize) {
-        self.past.push((identity, seen));
-        self.bound(past_max);
-    }
-
-    /// Of more than twice as many as are ever kept, only the newest are held.
-    fn bound(&mut self, past_max: usize) {
-        if self.past.len() > past_max.saturating_mul(2) {
-            self.past.sort_by_key(|(_, seen)| std::cmp::Reverse(seen.time));
-            self.past.truncate(past_max);
-        }
+        self.past.absorb(other.past);
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Known, Ownership};
 use crate::dead::dead_record;
 use crate::decode::{Dead, Reason, policy_of};
-use crate::dedupe::Seen;
+use crate::dedupe::{Seen, Windows};
 use crate::metrics;
 use crate::outbox::{Cargo, Outgoing};
 use crate::parking::{Lacks, Taken};
@@ -75,20 +75,23 @@ impl Ownership {
         world: &World,
     ) {
         let seen = Seen { offset: source.offset, time: source.append_time };
+        let planning = self.planning.clone();
+        let windows = Windows { catalogues: &planning, otherwise: world.config.dedupe_window };
         self.window.expire(self.progress.first_open_time().map_or(seen.time, |open| open.min(seen.time)));
-        if planned.iter().any(|one| self.was_dead(one, seen, world)) {
+        if planned.iter().any(|one| self.was_dead(one, seen, windows, world)) {
             let dead = Reason::UnknownSchema.because(OVERTAKEN);
             return self.bury(ticket, &source, &dead, 1, world);
         }
         for planned in planned {
             let identity = world.identities.of_delivery(&planned.delivery);
+            let within = windows.of(&planned.delivery.event_type);
             if self.noted.has(seen.offset, planned.delivery.origin.index) {
                 metrics::noted();
-                self.window.remember(identity, seen);
-            } else if self.window.is_repeat(identity, seen) {
+                self.window.remember(identity, seen, within);
+            } else if self.window.is_repeat(identity, seen, within) {
                 metrics::repeat();
             } else {
-                self.window.remember(identity, seen);
+                self.window.remember(identity, seen, within);
                 let outgoing = self.delivery(ticket, source.clone(), planned, Traced::follow(traceparent), world);
                 self.send(outgoing);
             }
@@ -98,10 +101,11 @@ impl Ownership {
     }
 
     /// It is new to readers, but later events of its channel are not: an earlier epoch has dead-lettered it (NotBehind).
-    fn was_dead(&self, planned: &Planned, seen: Seen, world: &World) -> bool {
+    fn was_dead(&self, planned: &Planned, seen: Seen, windows: Windows<'_>, world: &World) -> bool {
+        let within = windows.of(&planned.delivery.event_type);
         self.noted.is_behind(planned.partition.lane, &planned.key, seen.offset)
             && !self.noted.has(seen.offset, planned.delivery.origin.index)
-            && !self.window.is_repeat(world.identities.of_delivery(&planned.delivery), seen)
+            && !self.window.is_repeat(world.identities.of_delivery(&planned.delivery), seen, within)
     }
 
     fn delivery(

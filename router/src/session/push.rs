@@ -124,13 +124,14 @@ impl Session {
     /// Fetching rests while enough waits, and goes on when half of it is handled.
     fn rest_and_resume(&mut self) {
         let inbox_max = self.world.config.inbox_records_max;
-        let (mut parked, mut waiting, mut behind) = (0, 0, 0);
+        let (mut parked, mut waiting, mut behind, mut ids) = (0, 0, 0, 0);
         for holding in self.holdings.values_mut() {
             let Some(ownership) = holding.incarnation.and_then(|incarnation| self.ownerships.get(&incarnation)) else {
                 continue;
             };
             parked += ownership.parked();
             waiting += ownership.waiting();
+            ids += ownership.ids();
             behind += usize::from(ownership.is_behind(&self.world));
             if !holding.paused && ownership.waiting() >= inbox_max {
                 holding.paused = true;
@@ -142,6 +143,7 @@ impl Session {
         }
         metrics::standing(self.ownerships.len(), parked, waiting);
         metrics::behind(behind);
+        metrics::ids(ids);
         self.status.planned(behind);
     }
 }

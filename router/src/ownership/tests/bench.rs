@@ -153,7 +153,7 @@ impl Bench {
             planning: if shape.old_catalogue { old } else { world.catalogues.clone() },
             lanes: (0..3).map(lane).collect(),
             noted,
-            window: Window::new(world.config.dedupe_window, 100),
+            window: Window::new(world.config.dedupe_entries_max),
         };
         let mut schemas = SchemaCache::new(world.config.unknown_schema_retry);
         schemas.begin(SchemaRef::Id(KNOWN));
