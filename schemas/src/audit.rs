@@ -37,10 +37,8 @@ pub enum Act {
     DlqPurge,
     /// Topics are made, changed or grown.
     TopicsApply,
-    /// A catalogue was loaded, or refused.
+    /// A router goes by these catalogues from now on.
     Catalogue,
-    /// Events were given to a reader, of types whose deliveries are audited.
-    Delivery,
 }
 
 /// Who, as a token says it; empty texts where nobody has vouched for anything.
@@ -105,7 +103,7 @@ pub struct AuditError {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::Publish,
         Self::Refusal,
         Self::Grant,
@@ -114,7 +112,6 @@ impl Act {
         Self::DlqPurge,
         Self::TopicsApply,
         Self::Catalogue,
-        Self::Delivery,
     ];
 
     /// The word, as in the record.
@@ -129,7 +126,6 @@ impl Act {
             Self::DlqPurge => "dlq_purge",
             Self::TopicsApply => "topics_apply",
             Self::Catalogue => "catalogue",
-            Self::Delivery => "delivery",
         }
     }
 

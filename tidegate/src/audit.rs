@@ -57,11 +57,11 @@ pub(crate) fn by_operator(entry: Entry) -> Entry {
     entry.by(Who { subject, issuer: COMMAND_LINE.to_owned(), ..Who::default() })
 }
 
-/// Records with which catalogues a router begins.
-pub(crate) async fn catalogues_loaded(audit: &AuditLog, names: &[String]) {
+/// Records by which catalogues a router goes from now on.
+pub(crate) async fn catalogues_taken(audit: &AuditLog, names: &[String]) {
     let entry =
-        Entry::new(Act::Catalogue, "tidegate router", "loaded").about(names.iter().map(|name| Item::named(name)));
+        Entry::new(Act::Catalogue, "tidegate router", "taken").about(names.iter().map(|name| Item::named(name)));
     if let Err(error) = audit.record(entry).await {
-        tracing::warn!(%error, "the loading of the catalogues");
+        tracing::warn!(%error, "the catalogues that a router goes by are not in the audit");
     }
 }

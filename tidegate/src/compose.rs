@@ -114,7 +114,10 @@ async fn run(config: Config, files: CatalogueFiles, catalogues: Catalogues, role
     let metrics = telemetry::metrics().map_err(Failure::of)?;
     let bring_up = BringUp::new();
     let roles = Roles::new(&world, role);
-    let rollout = Rollout::new(&world.config, role, world.log.clone(), roles.takers(), (files, &world.catalogues));
+    let rollout = {
+        let records = (world.log.clone(), world.audit.clone());
+        Rollout::new(&world.config, role, records, roles.takers(), (files, &world.catalogues))
+    };
     let standing = rollout.standing();
     let parts = Parts { asks: roles.parts(&bring_up, &identity), catalogue: Box::new(move || standing.to_json()) };
     let routes = doors::routes(roles.routes(&world), parts, metrics.clone());
@@ -214,7 +217,7 @@ impl Roles {
         let stop = shutdown.child_token();
         let audit = async {
             if self.router.is_some() {
-                audit::catalogues_loaded(&world.audit, &world.config.catalogue).await;
+                audit::catalogues_taken(&world.audit, &world.config.catalogue).await;
             }
             world.audit.run(stop.clone()).await;
         };

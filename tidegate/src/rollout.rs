@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use edge_sse::Edge;
 use ingest::{Ingest, Registered};
+use journal::AuditLog;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use policy::{CatalogueFiles, CatalogueVersion, Catalogues};
 use router::Router;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+use crate::audit;
 use crate::bring_up::{Topics, stand};
 use crate::compose::masked;
 use crate::config::{Config, Role};
@@ -55,6 +57,7 @@ pub(crate) struct Rollout {
     config: Config,
     role: Role,
     log: Log,
+    audit: AuditLog,
     takers: Takers,
     standing: Standing,
     /// The files that were taken or refused last.
@@ -95,7 +98,7 @@ impl Rollout {
     pub(crate) fn new(
         config: &Config,
         role: Role,
-        log: Log,
+        (log, audit): (Log, AuditLog),
         takers: Takers,
         (files, began): (CatalogueFiles, &Catalogues),
     ) -> Self {
@@ -104,7 +107,7 @@ impl Rollout {
         let now = Arc::new(RwLock::new(Now { version: began.version(), refused: None }));
         gauge!(VERSION).set(began.version().short());
         let standing = Standing { now, router: takers.router.clone() };
-        Self { config: config.clone(), role, log, takers, standing, decided: files }
+        Self { config: config.clone(), role, log, audit, takers, standing, decided: files }
     }
 
     /// Which catalogues this process goes by.
@@ -173,6 +176,7 @@ impl Rollout {
         }
         if let Some(router) = &self.takers.router {
             router.take(catalogues.clone()).await;
+            audit::catalogues_taken(&self.audit, &self.config.catalogue).await;
         }
         if let Some((ingest, registered)) = self.takers.ingest.as_ref().zip(registered) {
             ingest.take(registered);

@@ -4,13 +4,15 @@
 
 mod bench;
 mod rows;
+mod stage;
 
 use std::time::Duration;
 
 use schemas::control::Control;
 use schemas::framing::SchemaRef;
 
-use bench::{Bench, KNOWN, STRANGE, Shape};
+use bench::{Bench, Shape};
+use stage::{KNOWN, STRANGE};
 
 #[test]
 fn the_first_record_after_a_claim_is_counted_before_it_is_taken_and_cleared_when_it_is_survived() {

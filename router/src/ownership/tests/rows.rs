@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, KNOWN, Shape};
+use super::bench::{Bench, Shape};
+use super::stage::KNOWN;
 
 const PARK: Duration = Duration::from_secs(5);
 
