@@ -18,7 +18,7 @@ async fn a_plan_that_was_applied_has_no_differences() {
     let journal = world.journal.as_ref();
     let missing = plan.apply(journal).await.unwrap();
     assert!(missing.iter().all(|difference| difference.mismatch == Mismatch::Missing));
-    assert_eq!(missing.len(), 7);
+    assert_eq!(missing.len(), 8);
     assert_eq!(plan.check(journal).await.unwrap(), vec![]);
     let first = Generations::read(journal, &names).await.unwrap();
     assert_eq!((first.partitions(), first.newest()), (12, 1));
