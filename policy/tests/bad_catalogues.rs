@@ -115,7 +115,7 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     insta::assert_snapshot!(problems, @r#"
     DIR/broken.avsc:2: not JSON: key must be a string at line 2 column 10
     DIR/catalogue.yaml:1: a catalogue's name is made of a-z, 0-9, _ and -, and begins with a letter
-    DIR/catalogue.yaml:2: unknown key "colour" in a catalogue; known: name, channels, types, roles, examples
+    DIR/catalogue.yaml:2: unknown key "colour" in a catalogue; known: name, channels, references, types, roles, examples
     DIR/catalogue.yaml:6: `claims` has no field `role`; it has channels, labels, regions, roles, sub, tenant
     DIR/catalogue.yaml:7: unknown key "admin" in a channel kind; known: subscribe, publish, history
     DIR/catalogue.yaml:8: a channel's kind is made of a-z, 0-9, _ and -, and begins with a letter
@@ -134,7 +134,7 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     DIR/catalogue.yaml:28: "urgent" is not a lane: high, medium or low
     DIR/catalogue.yaml:29: expires: a text is expected, not a number
     DIR/catalogue.yaml:33: unknown function `lower`
-    DIR/catalogue.yaml:37: unknown key "lanes" in a type; known: schema, channel, lane, wish, requires, only_users, except_author, regions, expires, dedupe, conflate
+    DIR/catalogue.yaml:37: unknown key "lanes" in a type; known: schema, channel, lane, wish, requires, only_users, except_author, regions, expires, dedupe, conflate, enrich
     DIR/catalogue.yaml:40: channel: a text is expected, not a list
     DIR/catalogue.yaml:45: the record shop.Order is declared twice, differently
     DIR/catalogue.yaml:47: "medum" is not a lane: high, medium or low

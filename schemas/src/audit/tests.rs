@@ -212,5 +212,5 @@ fn a_writer_in_two_partitions_is_noticed_and_bytes_of_others_too() {
 fn the_bytes_of_a_record_never_change() {
     let ((body, hash), _) = record(&key(), "w", 0, Hash::NONE);
     insta::assert_snapshot!(hash, @"f5eb1f038da4e8084b6b10bd455a5531a996ee18ff6aec56fdbbc076ffd91f04");
-    assert_eq!(body.len(), 56);
+    assert_eq!(body.len(), 58);
 }
