@@ -32,7 +32,7 @@ pub use error::{AppendError, CommitError, JournalError, LookupError, OpenError, 
 pub use follow::{FollowSettings, Followed, Follower};
 pub use grants::{GrantTable, GrantWriter};
 pub use group::{Committed, Committer, GroupEvent, GroupMember, GroupSettings, LetGo, Owned};
-pub use read::{ReadLimits, ReadPage};
+pub use read::{ReadLimits, ReadPage, visit};
 pub use record::Record;
 pub use registry::Registry;
 pub use topics::{TopicDescription, TopicId, TopicNames, TopicSpec};

@@ -2,11 +2,11 @@
 
 mod payload;
 
+use std::ops::ControlFlow;
 use std::str::FromStr;
-use std::time::Duration;
 
 use bytes::Bytes;
-use journal::{Journal, JournalError, NewRecord, ReadError, ReadLimits, Record, TopicNames};
+use journal::{Journal, JournalError, NewRecord, ReadError, Record, TopicNames};
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 
@@ -14,8 +14,6 @@ use schemas::time::Timestamp;
 const ADDED: [&str; 6] = ["tg_reason", "tg_detail", "tg_topic", "tg_partition", "tg_offset", "tg_attempts"];
 /// Marks a record that was published again; its value is the address of the dead letter.
 const REPLAY: &str = "tg_replay";
-/// One read of the topic.
-const PAGE: ReadLimits = ReadLimits { records: 500, bytes: 8 * 1024 * 1024, wait: Duration::from_millis(500) };
 
 /// `TOPIC:PARTITION:OFFSET` of the record that could not be routed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -93,15 +91,12 @@ pub(crate) async fn visit(
 ) -> Result<(), ReadError> {
     for partition in partitions(journal, names).await? {
         let ends = journal.watermarks(&partition).await?;
-        let mut next = ends.low;
-        while next < ends.high {
-            let page = journal.read(&partition, next, PAGE).await?;
-            next = page.next.max(next + 1);
-            for letter in page.records.into_iter().filter_map(DeadLetter::of) {
-                if !take(letter) {
-                    return Ok(());
-                }
-            }
+        let hand_on = |record| {
+            let goes_on = DeadLetter::of(record).is_none_or(&mut take);
+            if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        if journal::visit(journal, &partition, ends.low..ends.high, hand_on).await?.is_break() {
+            return Ok(());
         }
     }
     Ok(())

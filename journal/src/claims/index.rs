@@ -4,7 +4,8 @@
 //! the highest epoch of a source partition, old catalogues, and which entries nobody needs any more. Never writes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use schemas::control::{ClaimEntry, ClaimPlaces, MOVED_EPOCH};
@@ -12,15 +13,10 @@ use schemas::partition::{DeliveryPartition, TopicPartition};
 
 use super::floors::{Floors, PREFIX_BYTES};
 use crate::Journal;
-use crate::error::{JournalError, ReadError};
-use crate::read::ReadLimits;
+use crate::error::ReadError;
+use crate::read::visit;
 use crate::record::Record;
 use crate::topics::TopicNames;
-
-/// Bounds of one page while `claims` or a range of a lane is read.
-const PAGE: ReadLimits = ReadLimits { records: 5_000, bytes: 4 * 1024 * 1024, wait: Duration::from_secs(1) };
-/// So many pages in a row may bring nothing before the log counts as not answering.
-const EMPTY_PAGES_MAX: usize = 10;
 
 /// The topic `claims` as it was at one moment.
 #[derive(Debug, Clone)]
@@ -158,24 +154,11 @@ pub(crate) async fn scan(
     to: u64,
     mut take: impl FnMut(&Record),
 ) -> Result<(), ReadError> {
-    let (mut next, mut empty) = (from, 0);
-    while next < to {
-        let page = match journal.read(partition, next, PAGE).await {
-            Ok(page) => page,
-            Err(ReadError::OutOfRange { start, .. }) if start > next => {
-                next = start;
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        page.records.iter().filter(|record| record.offset < to).for_each(&mut take);
-        empty = if page.next > next { 0 } else { empty + 1 };
-        if empty == EMPTY_PAGES_MAX {
-            let detail = format!("{partition} gives no record at {next}, below its end {to}");
-            return Err(JournalError::Unavailable { detail }.into());
-        }
-        next = page.next;
-    }
+    let take = |record: Record| -> ControlFlow<Infallible> {
+        take(&record);
+        ControlFlow::Continue(())
+    };
+    let ControlFlow::Continue(()) = visit(journal, partition, from..to, take).await?;
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! `tidegate audit list|verify`: who did, was refused or was given what, and whether anything of that was removed, altered, reordered or
 //! inserted.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use journal::{Journal, JournalError, ReadLimits, Record, TopicNames};
+use journal::{Journal, JournalError, Record, TopicNames};
 use schemas::audit::chain::{Chains, Found, Hash, Head, Place, Report};
 use schemas::audit::{Audit as AuditRecord, HASH_HEADER};
 use schemas::partition::TopicPartition;
@@ -17,9 +17,6 @@ use crate::failure::Failure;
 use crate::flags::ServeFlags;
 use crate::log;
 use crate::verb::say;
-
-/// One read of the topic.
-const PAGE: ReadLimits = ReadLimits { records: 2_000, bytes: 8 * 1024 * 1024, wait: Duration::from_millis(500) };
 
 /// What to do with the audit.
 #[derive(Debug, clap::Subcommand)]
@@ -155,13 +152,14 @@ async fn visit(
     mut take: impl FnMut(&Record, u64) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     let ends = journal.watermarks(partition).await.map_err(Failure::of)?;
-    let mut next = ends.low;
-    while next < ends.high {
-        let page = journal.read(partition, next, PAGE).await.map_err(Failure::of)?;
-        next = page.next.max(next + 1);
-        page.records.iter().try_for_each(|record| take(record, ends.low))?;
+    let take = |record: Record| match take(&record, ends.low) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(failure) => ControlFlow::Break(failure),
+    };
+    match journal::visit(journal, partition, ends.low..ends.high, take).await.map_err(Failure::of)? {
+        ControlFlow::Continue(()) => Ok(ends.low),
+        ControlFlow::Break(failure) => Err(failure),
     }
-    Ok(ends.low)
 }
 
 async fn partitions(journal: &dyn Journal, names: &TopicNames) -> Result<Vec<TopicPartition>, JournalError> {

@@ -4,15 +4,18 @@
 //! other producer may write rows, too: a key in UTF-8, and a value of plain JSON or framed Avro.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io::BufRead;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use bytes::Bytes;
-use journal::{AppenderSettings, NewRecord, ReadLimits};
+use journal::{AppenderSettings, NewRecord, Record};
 use policy::{Catalogues, Reference};
 use schemas::partition::TopicPartition;
 use serde_json::{Value, json};
 
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::flags::ServeFlags;
 use crate::log::{self, Log};
@@ -25,8 +28,6 @@ const APPENDER: AppenderSettings = AppenderSettings {
     queue_bytes: 64 * 1024 * 1024,
     linger: Duration::from_millis(5),
 };
-/// One read of the topic.
-const PAGE: ReadLimits = ReadLimits { records: 1_000, bytes: 8 * 1024 * 1024, wait: Duration::from_millis(500) };
 /// Rows that one `put` checks and then writes.
 const ROWS_MAX: usize = 100_000;
 
@@ -77,6 +78,12 @@ pub(crate) struct Put {
     flags: ServeFlags,
 }
 
+/// What the configuration declares.
+struct Declared {
+    config: Config,
+    catalogues: Catalogues,
+}
+
 /// A table of a deployment, open.
 struct Open {
     log: Log,
@@ -102,29 +109,17 @@ pub(super) async fn run(verb: Verb) -> Result<(), Failure> {
 }
 
 async fn put(args: Put) -> Result<(), Failure> {
-    let (config, errors) = args.flags.load()?;
-    if !errors.is_empty() {
-        return Err(Failure::Usage(errors));
-    }
-    let catalogues = catalogue::load(&config.catalogue).map_err(|errors| Failure::Usage(errors.lines))?;
-    let reference = declared(&catalogues, &args.name)?;
+    let declared = Declared::load(&args.flags)?;
+    let reference = declared.reference(&args.name)?;
     let rows = match (args.row_key, args.row) {
         (Some(key), Some(row)) => vec![checked(reference, key, parsed(&row)?)?],
         (Some(_), None) => return Err(Failure::Usage(vec!["a row is missing behind the key".to_owned()])),
         (None, _) => lines(reference)?,
     };
-    let open = Open::table(&args.name, &args.flags).await?;
+    let open = declared.open(reference).await?;
     let count = rows.len();
     open.write(rows).await?;
     say(&format!("{count} rows are written to {}", open.topic))
-}
-
-fn declared<'c>(catalogues: &'c Catalogues, name: &str) -> Result<&'c Reference, Failure> {
-    let found = catalogues.references().find(|reference| reference.name() == name);
-    found.map(AsRef::as_ref).ok_or_else(|| {
-        let names: Vec<&str> = catalogues.references().map(|reference| reference.name()).collect();
-        Failure::Usage(vec![format!("no catalogue declares the reference {name:?}; there are: {}", names.join(", "))])
-    })
 }
 
 fn parsed(text: &str) -> Result<Value, Failure> {
@@ -160,24 +155,44 @@ fn lines(reference: &Reference) -> Result<Vec<(String, Option<Value>)>, Failure>
     Ok(rows)
 }
 
-impl Open {
-    async fn table(name: &str, flags: &ServeFlags) -> Result<Self, Failure> {
+impl Declared {
+    fn load(flags: &ServeFlags) -> Result<Self, Failure> {
         let (config, errors) = flags.load()?;
         if !errors.is_empty() {
             return Err(Failure::Usage(errors));
         }
-        let log = log::open(&config)?;
         let catalogues = catalogue::load(&config.catalogue).map_err(|errors| Failure::Usage(errors.lines))?;
-        let topic = log.names.reference(declared(&catalogues, name)?.name());
+        Ok(Self { config, catalogues })
+    }
+
+    fn reference(&self, name: &str) -> Result<&Reference, Failure> {
+        let found = self.catalogues.references().find(|reference| reference.name() == name);
+        found.map(AsRef::as_ref).ok_or_else(|| {
+            let names: Vec<&str> = self.catalogues.references().map(|reference| reference.name()).collect();
+            let names = names.join(", ");
+            Failure::Usage(vec![format!("no catalogue declares the reference {name:?}; there are: {names}")])
+        })
+    }
+
+    async fn open(&self, reference: &Reference) -> Result<Open, Failure> {
+        let log = log::open(&self.config)?;
+        let topic = log.names.reference(reference.name());
         // The embedded log may not have been brought up yet.
-        if config.kafka.is_none() {
-            let plan = log::topic_plan(&config, &log.names, &catalogues);
+        if self.config.kafka.is_none() {
+            let plan = log::topic_plan(&self.config, &log.names, &self.catalogues);
             plan.make_missing(&*log.journal).await.map_err(Failure::of)?;
         }
         let found = log.journal.topic(&topic).await.map_err(Failure::of)?;
         let missing = || Failure::Failed(format!("{topic} does not exist: `tidegate topics apply` makes it"));
         let partitions = found.ok_or_else(missing)?.partitions;
-        Ok(Self { log, topic, partitions })
+        Ok(Open { log, topic, partitions })
+    }
+}
+
+impl Open {
+    async fn table(name: &str, flags: &ServeFlags) -> Result<Self, Failure> {
+        let declared = Declared::load(flags)?;
+        declared.open(declared.reference(name)?).await
     }
 
     async fn write(&self, rows: Vec<(String, Option<Value>)>) -> Result<(), Failure> {
@@ -201,21 +216,19 @@ impl Open {
         for number in 0..self.partitions {
             let partition = TopicPartition::new(self.topic.as_str(), number);
             let ends = self.log.journal.watermarks(&partition).await.map_err(Failure::of)?;
-            let mut next = ends.low;
-            while next < ends.high {
-                let page = self.log.journal.read(&partition, next, PAGE).await.map_err(Failure::of)?;
-                next = page.next.max(next + 1);
-                for record in page.records {
-                    let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
-                    match record.value {
-                        None => drop(rows.remove(&key)),
-                        Some(value) => {
-                            let framed = || json!({ "avro_bytes": value.len() });
-                            rows.insert(key, serde_json::from_slice(&value).unwrap_or_else(|_| framed()));
-                        }
+            let take = |record: Record| -> ControlFlow<Infallible> {
+                let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+                match record.value {
+                    None => drop(rows.remove(&key)),
+                    Some(value) => {
+                        let framed = || json!({ "avro_bytes": value.len() });
+                        rows.insert(key, serde_json::from_slice(&value).unwrap_or_else(|_| framed()));
                     }
                 }
-            }
+                ControlFlow::Continue(())
+            };
+            let walked = journal::visit(&*self.log.journal, &partition, ends.low..ends.high, take).await;
+            let ControlFlow::Continue(()) = walked.map_err(Failure::of)?;
         }
         Ok(rows)
     }
