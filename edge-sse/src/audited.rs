@@ -70,7 +70,7 @@ impl Shared {
 
     /// Records that nobody vouches for a request.
     pub fn record_nobody(&self, slug: Slug, cause: &str) {
-        if is_refusal(slug)
+        if slug.is_of_rights()
             && let Some(audit) = &self.audit
         {
             audit.refuse(Entry::new(Act::Refusal, Door::Token.as_str(), cause));
@@ -78,7 +78,7 @@ impl Shared {
     }
 
     fn record(&self, door: Door, slug: Slug, who: Who, items: impl IntoIterator<Item = Item>) {
-        if is_refusal(slug)
+        if slug.is_of_rights()
             && let Some(audit) = &self.audit
         {
             audit.refuse(Entry::new(Act::Refusal, door.as_str(), slug.parts().0).by(who).about(items));
@@ -93,9 +93,4 @@ pub fn items(refused: &[Refused]) -> impl Iterator<Item = Item> {
         RefusedReason::Malformed | RefusedReason::Limit => false,
     };
     refused.iter().filter(of_rights).map(|refused| Item::channel(&refused.channel, refused.reason.as_str()))
-}
-
-/// 401 and 403.
-fn is_refusal(slug: Slug) -> bool {
-    matches!(slug.parts().1, 401 | 403)
 }

@@ -344,10 +344,7 @@ impl Cursor {
 /// What each entry is to the reader: a view, or why it is passed over.
 fn sights(entries: &[Arc<Entry>], eyes: Eyes<'_>) -> Vec<Result<usize, Passed>> {
     let sight = |entry: &Arc<Entry>| match &entry.content {
-        Content::Event(routed) if !eyes.reader.visible.shows(&routed.delivery.channel, entry.append_time) => {
-            Err(Passed::Withheld)
-        }
-        Content::Event(routed) => match eyes.reader.sees(&routed.delivery, eyes.now) {
+        Content::Event(routed) => match eyes.reader.sees(&routed.delivery, entry.append_time, eyes.now) {
             Sight::View(view) => Ok(view),
             Sight::Withheld(_) => Err(Passed::Withheld),
             Sight::Expired => Err(Passed::Expired),

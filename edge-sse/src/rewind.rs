@@ -122,8 +122,7 @@ impl Rewind<'_> {
     fn sees(&self, entry: &Entry) -> bool {
         match &entry.content {
             Content::Event(routed) => {
-                self.reader.visible.shows(&routed.delivery.channel, entry.append_time)
-                    && matches!(self.reader.sees(&routed.delivery, self.now), Sight::View(_))
+                matches!(self.reader.sees(&routed.delivery, entry.append_time, self.now), Sight::View(_))
             }
             Content::Lost(_) => false,
         }

@@ -5,7 +5,6 @@ use policy::Claims;
 use schemas::audit::{Act, Entry, Item};
 use schemas::event::Attributes;
 use schemas::limits::AUDIT_ITEMS;
-use schemas::problem::Slug;
 
 use crate::error::{AdmitError, Cause};
 
@@ -24,18 +23,19 @@ pub(crate) const POST: &str = "POST /v1/events";
 pub(crate) const SOCKET: &str = "GET /v1/ws publish";
 
 /// Records what is published; of many events in several entries.
-pub(crate) async fn published(audit: &AuditLog, bearer: Bearer<'_>, items: &[Item]) -> Result<(), AuditError> {
-    let entry = |items: &[Item]| {
+pub(crate) async fn published(audit: &AuditLog, bearer: Bearer<'_>, items: Vec<Item>) -> Result<(), AuditError> {
+    let (mut entries, mut items) = (Vec::new(), items.into_iter().peekable());
+    while items.peek().is_some() {
         let entry = Entry::new(Act::Publish, bearer.door, "accepted").by(bearer.claims.who());
-        audit.record(entry.about(items.iter().cloned()))
-    };
-    futures::future::try_join_all(items.chunks(AUDIT_ITEMS).map(entry)).await.map(|_recorded| ())
+        entries.push(audit.record(entry.about(items.by_ref().take(AUDIT_ITEMS))));
+    }
+    futures::future::try_join_all(entries).await.map(|_recorded| ())
 }
 
 /// Records that a token was not taken.
 pub(crate) fn nobody(audit: &AuditLog, error: &AdmitError) {
     if let AdmitError::Identity(error) = error
-        && is_refusal(error.slug())
+        && error.slug().is_of_rights()
     {
         audit.refuse(Entry::new(Act::Refusal, POST, error.as_str()));
     }
@@ -44,7 +44,7 @@ pub(crate) fn nobody(audit: &AuditLog, error: &AdmitError) {
 /// Records that a bearer may not publish an event.
 pub(crate) fn forbidden(audit: &AuditLog, bearer: Bearer<'_>, error: &AdmitError, event: &Attributes) {
     let slug = Cause::Admit(error.clone()).slug();
-    if is_refusal(slug) {
+    if slug.is_of_rights() {
         audit
             .refuse(Entry::new(Act::Refusal, bearer.door, slug.parts().0).by(bearer.claims.who()).about([item(event)]));
     }
@@ -53,9 +53,4 @@ pub(crate) fn forbidden(audit: &AuditLog, bearer: Bearer<'_>, error: &AdmitError
 /// An event, as it is recorded.
 pub(crate) fn item(event: &Attributes) -> Item {
     Item::event(event.channel.as_str(), event.event_type.as_str(), event.id.as_str())
-}
-
-/// 401 and 403.
-fn is_refusal(slug: Slug) -> bool {
-    matches!(slug.parts().1, 401 | 403)
 }

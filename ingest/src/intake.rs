@@ -58,7 +58,8 @@ pub(crate) struct Intake {
 struct Prepared {
     id: EventId,
     identity: Identity,
-    item: Item,
+    /// What the audit keeps of it; none where it keeps no publishes.
+    item: Option<Item>,
     record: NewRecord,
     span: Span,
 }
@@ -132,8 +133,13 @@ impl Intake {
         let identity = self.known.identity(&event.attributes);
         let span = trace::event_span(&mut event.attributes);
         let record = outbox::record(&event.attributes, destination, &body);
-        let item = audited::item(&event.attributes);
+        let item = self.recording_publishes().map(|_| audited::item(&event.attributes));
         Ok(Prepared { id: event.attributes.id, identity, item, record, span })
+    }
+
+    /// The audit, where it keeps publishes.
+    fn recording_publishes(&self) -> Option<&AuditLog> {
+        self.audit.as_ref().filter(|audit| audit.settings().publishes)
     }
 
     /// Appends what is not known, and answers when the log has it all.
@@ -159,21 +165,22 @@ impl Intake {
     /// The events and the record of who published them, each awaited: what is answered is in both.
     async fn append_all(&self, events: Vec<Prepared>, bearer: Bearer<'_>) -> Result<(), StoreError> {
         let begun = Instant::now();
-        let items: Vec<Item> = events.iter().map(|event| event.item.clone()).collect();
-        let recorded = async {
-            match self.audit.as_ref().filter(|audit| audit.settings().publishes) {
-                Some(audit) => audited::published(audit, bearer, &items).await.map_err(StoreError::from),
-                None => Ok(()),
-            }
-        };
+        let mut items = Vec::new();
         let mut identities = Vec::with_capacity(events.len());
         let mut spans = Vec::with_capacity(events.len());
         let mut handed = Vec::with_capacity(events.len());
         for event in events {
             handed.push(self.outbox.append(event.record)?);
+            items.extend(event.item);
             identities.push(event.identity);
             spans.push(event.span);
         }
+        let recorded = async {
+            match self.recording_publishes() {
+                Some(audit) => audited::published(audit, bearer, items).await.map_err(StoreError::from),
+                None => Ok(()),
+            }
+        };
         let acks = try_join_all(handed.into_iter().map(|one| self.outbox.acknowledged(one)));
         let within = self.config.ack_wait;
         let both = async { tokio::try_join!(recorded, acks) };

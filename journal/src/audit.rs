@@ -146,13 +146,7 @@ impl AuditLog {
     /// [`AuditLog::run`].
     pub fn refuse(&self, entry: Entry) {
         let listed = lock(&self.0.unlisted).lists(std::time::Instant::now());
-        match self.0.handed.try_reserve() {
-            Ok(place) if listed => match self.0.hand_in(&entry) {
-                Ok(handed) => place.send((entry, handed)),
-                Err(NoRoom) => lock(&self.0.unlisted).count(&entry),
-            },
-            Ok(_) | Err(_) => lock(&self.0.unlisted).count(&entry),
-        }
+        if listed { self.0.offer(entry) } else { lock(&self.0.unlisted).count(&entry) }
     }
 
     /// Sees to what was handed in without waiting, and records counts, until `shutdown`; then what is left.
@@ -254,14 +248,15 @@ impl Shared {
 
     fn hand_in_counts(&self) {
         let entries = lock(&self.unlisted).take();
-        for entry in entries {
-            match self.handed.try_reserve() {
-                Ok(place) => match self.hand_in(&entry) {
-                    Ok(handed) => place.send((entry, handed)),
-                    Err(NoRoom) => lock(&self.unlisted).count(&entry),
-                },
-                Err(_) => lock(&self.unlisted).count(&entry),
-            }
+        entries.into_iter().for_each(|entry| self.offer(entry));
+    }
+
+    /// Hands an entry in where there is room, and counts it where there is none.
+    fn offer(&self, entry: Entry) {
+        let place = self.handed.try_reserve().map_err(|_| NoRoom);
+        match place.and_then(|place| Ok((place, self.hand_in(&entry)?))) {
+            Ok((place, handed)) => place.send((entry, handed)),
+            Err(NoRoom) => lock(&self.unlisted).count(&entry),
         }
     }
 }

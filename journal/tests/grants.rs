@@ -22,7 +22,7 @@ async fn changes_of_one_user_at_one_time_are_all_made() {
     let user = User::new(Tenant::default_tenant(), "ada").unwrap();
     let writers = (0..4).map(|n| {
         let (log, registry): (Arc<dyn Journal>, _) = (journal.clone(), journal.registry());
-        let (writer, user) = (GrantWriter::new(log, registry, names.clone()).unwrap(), user.clone());
+        let (writer, user) = (GrantWriter::new(log, registry, names.clone()), user.clone());
         async move {
             for m in 0..5 {
                 let add = |grant: &Grant| {
@@ -40,7 +40,7 @@ async fn changes_of_one_user_at_one_time_are_all_made() {
     journal.appender(settings).unwrap().append(grants::heartbeat(&names)).unwrap().await.unwrap();
     let (table, next) = GrantTable::load(&*journal, &names, usize::MAX).await.unwrap();
     assert_eq!(table.of(&user).unwrap().roles.len(), 20);
-    let last = GrantWriter::new(journal.clone(), journal.registry(), names.clone()).unwrap();
+    let last = GrantWriter::new(journal.clone(), journal.registry(), names.clone());
     assert_eq!(last.read(&user).await.unwrap(), **table.of(&user).unwrap());
     assert_eq!(next, journal.watermarks(&grants::partition(&names)).await.unwrap().high);
 }

@@ -279,9 +279,9 @@ fn read(
     delivery: &Delivery,
     way: &mut Way,
 ) -> Result<usize, Stopped> {
-    let reader = subscribe(catalogues, question, delivery, way)?;
+    let (reader, from) = subscribe(catalogues, question, delivery, way)?;
     let (claims, held) = (question.reader, reader.labels.iter().cloned().collect::<Vec<Label>>());
-    let (step, why) = match reader.sees(delivery, question.read_at) {
+    let (step, why) = match reader.sees(delivery, question.routed_at, question.read_at) {
         Sight::View(view) => {
             way.pass("audience", format!("it is for {}, with {}", who(claims), labels(&held)));
             show(delivery, view, way);
@@ -290,20 +290,23 @@ fn read(
             }
             return Ok(view);
         }
-        Sight::Withheld(withheld) => ("audience", withheld_in_words(withheld, delivery, &held)),
+        Sight::Withheld(withheld) => {
+            let step = if withheld == Withheld::History { "history" } else { "audience" };
+            (step, withheld_in_words(withheld, delivery, &held, (question.routed_at, from)))
+        }
         Sight::Expired => ("expires", "it is no longer worth delivering".to_owned()),
         Sight::Filtered => ("filter", "the filter is not true on what this reader would get".to_owned()),
     };
     Err(way.stop(step, why))
 }
 
-/// The channel's right, by the token or by a grant, and how far back it reaches.
+/// The channel's right, by the token or by a grant, and since when.
 fn subscribe(
     catalogues: &Catalogues,
     question: &Question<'_>,
     delivery: &Delivery,
     way: &mut Way,
-) -> Result<Reader, Stopped> {
+) -> Result<(Reader, Option<Timestamp>), Stopped> {
     let (claims, granted) = (question.reader, question.granted);
     let channel = ChannelPattern::One(delivery.channel.clone());
     let entitled = catalogues.entitle(claims, granted, &channel).map_err(|refusal| {
@@ -312,16 +315,9 @@ fn subscribe(
     })?;
     let by_grant = if entitled.by_grant { ", by what they were granted" } else { "" };
     way.pass("subscribe", format!("{} may subscribe to {channel}{by_grant}", who(claims)));
-    let from = entitled.visible_from.map(|from| from.to_string());
-    let visible = Visible::of(&[(channel, entitled)]);
-    if !visible.shows(&delivery.channel, question.routed_at) {
-        let from = from.unwrap_or_default();
-        return Err(
-            way.stop("history", format!("the log took it at {}, and they see from {from} on", question.routed_at))
-        );
-    }
-    let reader = catalogues.reader(&widen(claims, granted)).seeing(visible);
-    Ok(reader.filtered(question.filter.clone()))
+    let from = entitled.visible_from;
+    let reader = catalogues.reader(&widen(claims, granted)).seeing(Visible::of(&[(channel, entitled)]));
+    Ok((reader.filtered(question.filter.clone()), from))
 }
 
 fn show(delivery: &Delivery, view: usize, way: &mut Way) {
@@ -362,13 +358,22 @@ fn differences(path: &str, whole: &Value, seen: &Value, found: &mut BTreeSet<Str
     }
 }
 
-fn withheld_in_words(withheld: Withheld, delivery: &Delivery, held: &[Label]) -> String {
+fn withheld_in_words(
+    withheld: Withheld,
+    delivery: &Delivery,
+    held: &[Label],
+    (taken, from): (Timestamp, Option<Timestamp>),
+) -> String {
     match withheld {
         Withheld::Tenant => format!("it is of the tenant {}", delivery.tenant),
         Withheld::Label => format!("it requires {}, and they hold {}", labels(&delivery.required_labels), labels(held)),
         Withheld::Region => format!("it is for the regions {} only", delivery.regions.join(", ")),
         Withheld::User => format!("it is for {} only", delivery.only_users.join(", ")),
         Withheld::Author => "they are its author".to_owned(),
+        Withheld::History => {
+            let from = from.map_or_else(|| "now".to_owned(), |from| from.to_string());
+            format!("the log took it at {taken}, and they see from {from} on")
+        }
         Withheld::View => "no view of it fits".to_owned(),
     }
 }

@@ -56,6 +56,8 @@ pub enum Withheld {
     User,
     /// They are its author.
     Author,
+    /// It is older than their right to its channel, or they have none.
+    History,
     /// It has no view for them.
     View,
 }
@@ -86,10 +88,10 @@ impl Reader {
         Self { visible, ..self }
     }
 
-    /// What they see of an event at a time. The filter is asked last, over the view that they would get.
+    /// What they see now of an event that the log took then. The filter is asked last, over the view that they would get.
     #[must_use]
-    pub fn sees(&self, delivery: &Delivery, now: Timestamp) -> Sight {
-        if let Some(withheld) = self.withheld(delivery) {
+    pub fn sees(&self, delivery: &Delivery, appended: Timestamp, now: Timestamp) -> Sight {
+        if let Some(withheld) = self.withheld(delivery, appended) {
             return Sight::Withheld(withheld);
         }
         if delivery.expires.is_some_and(|expires| expires <= now) {
@@ -102,7 +104,7 @@ impl Reader {
         }
     }
 
-    fn withheld(&self, delivery: &Delivery) -> Option<Withheld> {
+    fn withheld(&self, delivery: &Delivery, appended: Timestamp) -> Option<Withheld> {
         let sub = self.sub.as_deref();
         let named = |users: &[String]| sub.is_some_and(|sub| users.iter().any(|user| user == sub));
         if delivery.tenant != self.tenant {
@@ -115,6 +117,8 @@ impl Reader {
             Some(Withheld::User)
         } else if sub.is_some() && delivery.except_author.as_deref() == sub {
             Some(Withheld::Author)
+        } else if !self.visible.shows(&delivery.channel, appended) {
+            Some(Withheld::History)
         } else {
             None
         }

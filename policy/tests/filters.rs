@@ -57,7 +57,11 @@ fn a_filter_is_asked_about_the_event_as_its_client_gets_it() {
         "'page' in data && !('city' in data)",
         "data.n > 50 ? false : true",
     ] {
-        assert_eq!(reader(&[], filter).sees(&whole, Timestamp::default()), Sight::View(0), "{filter}");
+        assert_eq!(
+            reader(&[], filter).sees(&whole, Timestamp::default(), Timestamp::default()),
+            Sight::View(0),
+            "{filter}"
+        );
     }
     for filter in [
         "data.page == 'Ben'",
@@ -68,7 +72,11 @@ fn a_filter_is_asked_about_the_event_as_its_client_gets_it() {
         "data.tags[9] == ''",
         "false",
     ] {
-        assert_eq!(reader(&[], filter).sees(&whole, Timestamp::default()), Sight::Filtered, "{filter}");
+        assert_eq!(
+            reader(&[], filter).sees(&whole, Timestamp::default(), Timestamp::default()),
+            Sight::Filtered,
+            "{filter}"
+        );
     }
 }
 
@@ -78,11 +86,17 @@ fn what_is_withheld_cannot_be_asked_for() {
     for guess in
         ["data.city == 'Turin'", "data.city != 'Turin'", "'city' in data", "size(data) == 2", "data['city'] == 'Turin'"]
     {
-        let without = reader(&[], guess).sees(&event, Timestamp::default());
+        let without = reader(&[], guess).sees(&event, Timestamp::default(), Timestamp::default());
         assert_eq!(without, Sight::Filtered, "{guess}");
     }
-    assert_eq!(reader(&["place"], "data.city == 'Turin'").sees(&event, Timestamp::default()), Sight::View(1));
-    assert_eq!(reader(&[], "!('city' in data)").sees(&event, Timestamp::default()), Sight::View(0));
+    assert_eq!(
+        reader(&["place"], "data.city == 'Turin'").sees(&event, Timestamp::default(), Timestamp::default()),
+        Sight::View(1)
+    );
+    assert_eq!(
+        reader(&[], "!('city' in data)").sees(&event, Timestamp::default(), Timestamp::default()),
+        Sight::View(0)
+    );
 }
 
 #[test]
@@ -148,7 +162,9 @@ fn a_masked_field_is_asked_about_as_it_is_shown() {
     let origin = Origin { partition: TopicPartition::new("events.shop", 0), offset: 0, index: 0 };
     let came = Came { time: Timestamp::default(), accepted_time: Timestamp::default(), origin };
     let delivery = routing.deliver(&event, came);
-    let sees = |labels: &[&str], filter: &str| reader(labels, filter).sees(&delivery, Timestamp::default());
+    let sees = |labels: &[&str], filter: &str| {
+        reader(labels, filter).sees(&delivery, Timestamp::default(), Timestamp::default())
+    };
     assert_eq!(sees(&[], "data.card == '****1234'"), Sight::View(0));
     assert_eq!(sees(&[], "data.card.startsWith('4111')"), Sight::Filtered);
     assert_eq!(sees(&["staff"], "data.card.startsWith('4111')"), Sight::View(1));

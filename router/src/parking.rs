@@ -147,8 +147,7 @@ impl Parking {
     /// Has the channel go on that has waited longest for a row, so that others need not wait for room; whether there is one.
     pub(crate) fn hurry(&mut self) -> bool {
         let Some((_, key)) = self.ends.pop_first() else { return false };
-        self.hurry_first(&key);
-        self.ready.push_back(key);
+        self.hurry_first(key);
         true
     }
 
@@ -160,8 +159,7 @@ impl Parking {
         };
         let Some(end) = self.ends.iter().find(is_first).cloned() else { return false };
         self.ends.remove(&end);
-        self.hurry_first(&end.1);
-        self.ready.push_back(end.1);
+        self.hurry_first(end.1);
         true
     }
 
@@ -204,10 +202,11 @@ impl Parking {
         }
     }
 
-    fn hurry_first(&mut self, key: &str) {
-        if let Some(first) = self.queues.get_mut(key).and_then(|queue| queue.records.front_mut()) {
+    fn hurry_first(&mut self, key: String) {
+        if let Some(first) = self.queues.get_mut(&key).and_then(|queue| queue.records.front_mut()) {
             first.hurried = true;
         }
+        self.ready.push_back(key);
     }
 
     fn count(&mut self, taken: &Taken) {

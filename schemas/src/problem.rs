@@ -80,6 +80,12 @@ impl Slug {
         Self::Unavailable,
     ];
 
+    /// Whether it is a matter of rights: 401 or 403.
+    #[must_use]
+    pub const fn is_of_rights(self) -> bool {
+        matches!(self.parts().1, 401 | 403)
+    }
+
     /// The word, the status and the title.
     #[must_use]
     pub const fn parts(self) -> (&'static str, u16, &'static str) {

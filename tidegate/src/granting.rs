@@ -85,12 +85,12 @@ impl Granting {
     /// Changes what a user is granted; what it is then.
     pub(crate) async fn change(&self, user: &User, change: &Change) -> Result<Value, GrantingError> {
         let changed = |grant: &Grant| changed(grant, change, Timestamp::now());
-        Ok(shown(user, &self.writer()?.change(user, changed).await?))
+        Ok(shown(user, &self.writer().change(user, changed).await?))
     }
 
     /// What a user is granted.
     pub(crate) async fn of_user(&self, user: &User) -> Result<Value, GrantingError> {
-        Ok(shown(user, &self.writer()?.read(user).await?))
+        Ok(shown(user, &self.writer().read(user).await?))
     }
 
     /// Users of a tenant of whom something is said about a channel, sorted.
@@ -107,8 +107,8 @@ impl Granting {
         Ok(json!({"channel": channel.to_string(), "users": users}))
     }
 
-    fn writer(&self) -> Result<GrantWriter, GrantingError> {
-        Ok(GrantWriter::new(self.journal.clone(), self.registry.clone(), self.names.clone())?)
+    fn writer(&self) -> GrantWriter {
+        GrantWriter::new(self.journal.clone(), self.registry.clone(), self.names.clone())
     }
 }
 
@@ -201,9 +201,11 @@ impl From<WriteError<ChangeError>> for GrantingError {
     fn from(error: WriteError<ChangeError>) -> Self {
         match error {
             WriteError::Change(error) => Self::Change(error),
-            error @ (WriteError::Read(_) | WriteError::Append(_) | WriteError::Register(_) | WriteError::Contended) => {
-                Self::Unavailable(error.to_string())
-            }
+            error @ (WriteError::Read(_)
+            | WriteError::Open(_)
+            | WriteError::Append(_)
+            | WriteError::Register(_)
+            | WriteError::Contended) => Self::Unavailable(error.to_string()),
         }
     }
 }

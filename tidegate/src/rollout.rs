@@ -176,7 +176,6 @@ impl Rollout {
         }
         if let Some(router) = &self.takers.router {
             router.take(catalogues.clone()).await;
-            audit::catalogues_taken(&self.audit, &self.config.catalogue).await;
         }
         if let Some((ingest, registered)) = self.takers.ingest.as_ref().zip(registered) {
             ingest.take(registered);
@@ -185,6 +184,9 @@ impl Rollout {
         gauge!(VERSION).set(version.short());
         counter!(CHANGES, "outcome" => "taken").increment(1);
         tracing::info!(catalogue = version.hex(), "the catalogues of the files are taken");
+        if self.takers.router.is_some() {
+            audit::catalogues_taken(&self.audit, &self.config.catalogue).await;
+        }
         Ok(())
     }
 

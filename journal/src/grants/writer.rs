@@ -14,7 +14,7 @@ use super::{Said, partition, record};
 use crate::append::AppenderSettings;
 use crate::claims::scan;
 use crate::error::{AppendError, JournalError, ReadError, RegisterError};
-use crate::{Appender, Journal, Registry, TopicNames};
+use crate::{Journal, Registry, TopicNames};
 
 /// The subject of the schema.
 const SUBJECT: &str = "tidegate.Grant";
@@ -36,7 +36,6 @@ pub struct GrantWriter {
     journal: Arc<dyn Journal>,
     registry: Arc<dyn Registry>,
     names: TopicNames,
-    appender: Arc<dyn Appender>,
 }
 
 /// A change that was not made, or of which nothing is known.
@@ -48,6 +47,9 @@ pub enum WriteError<E: std::error::Error + 'static> {
     /// The topic could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The log gives no appender.
+    #[error(transparent)]
+    Open(#[from] JournalError),
     /// The log did not say that it has the record.
     #[error(transparent)]
     Append(#[from] AppendError),
@@ -60,17 +62,10 @@ pub enum WriteError<E: std::error::Error + 'static> {
 }
 
 impl GrantWriter {
-    /// A writer to a log.
-    ///
-    /// # Errors
-    /// It gives no appender.
-    pub fn new(
-        journal: Arc<dyn Journal>,
-        registry: Arc<dyn Registry>,
-        names: TopicNames,
-    ) -> Result<Self, JournalError> {
-        let appender = journal.appender(APPENDER)?;
-        Ok(Self { journal, registry, names, appender })
+    /// A writer to a log. It opens nothing before there is something to write.
+    #[must_use]
+    pub fn new(journal: Arc<dyn Journal>, registry: Arc<dyn Registry>, names: TopicNames) -> Self {
+        Self { journal, registry, names }
     }
 
     /// What a user is granted now.
@@ -90,15 +85,16 @@ impl GrantWriter {
         user: &User,
         change: impl Fn(&Grant) -> Result<Grant, E>,
     ) -> Result<Grant, WriteError<E>> {
-        let id = self.registry.register(SUBJECT, &schema()?).await?;
         let (stands, mut end) = self.all(user).await?;
         let mut changed = change(&stands).map_err(WriteError::Change)?;
         if changed == stands {
             return Ok(stands);
         }
+        let id = self.registry.register(SUBJECT, &schema()?).await?;
+        let appender = self.journal.appender(APPENDER)?;
         for _ in 0..TRIES {
             let value = frame(id, &changed.encode(user));
-            let at = self.appender.append(record(&self.names, user.key(), Some(value)))?.await?.offset;
+            let at = appender.append(record(&self.names, user.key(), Some(value)))?.await?.offset;
             let joined = changed.join(&self.between(user, end, at).await?);
             if joined == changed {
                 return Ok(changed);

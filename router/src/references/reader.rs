@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use journal::{FollowSettings, Followed, Follower, JournalError, LookupError, Record, TopicId};
 use policy::Reference;
+use policy::enrichment::REFERENCE_KEY_BYTES;
 use schemas::framing::{VALUE_SCHEMA_ID_HEADER, unframe};
 use schemas::partition::TopicPartition;
 use tokio::sync::mpsc;
@@ -26,8 +27,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const BATCH_ROWS: usize = 500;
 /// Bytes of records that may wait unread.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;
-/// The longest key.
-const KEY_BYTES_MAX: usize = 1_024;
 
 /// See the module.
 #[derive(Debug)]
@@ -170,7 +169,9 @@ impl Reader {
     /// A record's key and row; or only its key, if it has one.
     async fn row(&self, record: &Record) -> Result<Result<Keyed, Option<String>>, Ended> {
         let key = record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok());
-        let Some(key) = key.filter(|key| key.len() <= KEY_BYTES_MAX).map(str::to_owned) else { return Ok(Err(None)) };
+        let Some(key) = key.filter(|key| key.len() <= REFERENCE_KEY_BYTES).map(str::to_owned) else {
+            return Ok(Err(None));
+        };
         let Some(value) = &record.value else { return Ok(Ok((key, None))) };
         let header = record.header(VALUE_SCHEMA_ID_HEADER);
         let is_framed = header.is_some() || value.first() == Some(&0);
