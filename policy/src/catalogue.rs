@@ -23,6 +23,7 @@ use crate::generator::Generator;
 use crate::grants::History;
 use crate::reader::Reader;
 use crate::report::{CatalogueErrors, Place, Report};
+use crate::telling::{Matter, Telling};
 
 /// The name that problems of a bundle as a whole stand under.
 const BUNDLE: &str = "bundle";
@@ -250,6 +251,12 @@ impl Catalogues {
                 rules.get(&lane).is_some_and(|rule| self.ask(true, rule, claims, channel.kind(), channel.id()).is_ok())
             }
         }
+    }
+
+    /// How a matter is told in the channels of a kind; none where the kind is unknown or says nothing of it.
+    #[must_use]
+    pub fn telling(&self, kind: &str, matter: Matter) -> Option<&Telling> {
+        self.compiled.channels.get(kind)?.tells.get(&matter)
     }
 
     /// Who reads with these claims.

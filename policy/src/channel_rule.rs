@@ -14,6 +14,7 @@ use crate::functions;
 use crate::grants::History;
 use crate::reads::{Holds, Read, Variables};
 use crate::rule::Rule;
+use crate::telling::Tellings;
 use crate::value::{self, CelValue};
 
 /// Why a channel is refused.
@@ -33,6 +34,8 @@ pub(crate) struct ChannelPolicy {
     pub(crate) subscribe: ChannelRule,
     pub(crate) publish: ChannelRule,
     pub(crate) history: History,
+    /// What its channels tell of their people.
+    pub(crate) tells: Tellings,
 }
 
 /// One rule; the literals need no evaluation.

@@ -28,6 +28,7 @@ use crate::grants::History;
 use crate::map::EventMap;
 use crate::payload_schema::PayloadSchema;
 use crate::report::{Located, Report};
+use crate::telling::{self, Tellings};
 use crate::view::{LabelSet, label_sets};
 
 /// Pseudonyms are made with it where no deployment's key is at hand: in examples and explanations.
@@ -88,6 +89,7 @@ pub(crate) fn compile(folders: Vec<Folder>, report: &mut Report) -> Compiled {
     }
     let declarations: Vec<&Declaration> = declared.iter().map(|(_, declaration)| declaration).collect();
     compiled.check_labels(&declarations, report);
+    compiled.add_tellings(&declarations, report);
     compiled.add_generators(generators, report);
     for (folder, declaration) in declared {
         compiled.add_examples(declaration.examples, report);
@@ -203,6 +205,17 @@ impl Compiled {
         }
     }
 
+    /// What kinds tell, once all types are there.
+    fn add_tellings(&mut self, declarations: &[&Declaration], report: &mut Report) {
+        for declared in declarations.iter().flat_map(|declaration| &declaration.channels) {
+            let kind = &declared.kind.value;
+            let tells = telling::compile(kind, &declared.tells, &self.types, report);
+            if let Some(policy) = self.channels.get_mut(kind) {
+                policy.tells = tells;
+            }
+        }
+    }
+
     /// A label that a role holds must open something, and one that an event requires must be somebody's.
     fn check_labels(&self, declarations: &[&Declaration], report: &mut Report) {
         let held: LabelSet = self.roles.values().flatten().cloned().collect();
@@ -262,7 +275,7 @@ fn channel_policy(declared: &DeclaredChannel, report: &mut Report) -> ChannelPol
         })
     };
     let (subscribe, publish) = (rule(&declared.subscribe), rule(&declared.publish));
-    ChannelPolicy { subscribe, publish, history: history(declared, report) }
+    ChannelPolicy { subscribe, publish, history: history(declared, report), tells: Tellings::new() }
 }
 
 /// One record's name is one subject in the registry, so all that say it must mean the same.

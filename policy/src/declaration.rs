@@ -15,6 +15,7 @@ use crate::document::{Node, Reader};
 use crate::enrichment::Missing;
 use crate::example::Example;
 use crate::report::{Located, Place, Report};
+use crate::telling::{DeclaredTellings, Matter};
 
 /// A type's domain is part of a topic's name, which Kafka keeps to 249 bytes, prefix included.
 pub const DOMAIN_BYTES: usize = 64;
@@ -36,6 +37,7 @@ pub(crate) struct DeclaredChannel {
     pub(crate) subscribe: Option<Located<String>>,
     pub(crate) publish: Option<Located<String>>,
     pub(crate) history: Option<Located<String>>,
+    pub(crate) tells: DeclaredTellings,
 }
 
 #[derive(Debug)]
@@ -134,12 +136,20 @@ fn is_catalogue_name(reader: &mut Reader<'_>, name: &Located<String>) -> bool {
 fn channel(reader: &mut Reader<'_>, key: Located<&str>, node: &Node) -> Option<DeclaredChannel> {
     let kind = ChannelPattern::parse(&format!("{}:*", key.value));
     reader.report().check(&key.place, kind)?;
-    let fields = reader.fields(node, "a channel kind", &["subscribe", "publish", "history"])?;
+    let matters = Matter::ALL.map(Matter::as_str);
+    let fields =
+        reader.fields(node, "a channel kind", &[&["subscribe", "publish", "history"], &matters[..]].concat())?;
+    let tells = Matter::ALL.into_iter().filter_map(|matter| {
+        let name = reader.optional(&fields, matter.as_str())?;
+        Some((matter, parsed(reader, name, parse_event_type)?))
+    });
+    let tells = tells.collect();
     Some(DeclaredChannel {
         kind: Located { value: key.value.to_owned(), place: key.place },
         subscribe: reader.optional(&fields, "subscribe"),
         publish: reader.optional(&fields, "publish"),
         history: reader.optional(&fields, "history"),
+        tells,
     })
 }
 

@@ -117,7 +117,7 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     DIR/catalogue.yaml:1: a catalogue's name is made of a-z, 0-9, _ and -, and begins with a letter
     DIR/catalogue.yaml:2: unknown key "colour" in a catalogue; known: name, channels, references, types, roles, examples
     DIR/catalogue.yaml:6: `claims` has no field `role`; it has channels, labels, regions, roles, sub, tenant
-    DIR/catalogue.yaml:7: unknown key "admin" in a channel kind; known: subscribe, publish, history
+    DIR/catalogue.yaml:7: unknown key "admin" in a channel kind; known: subscribe, publish, history, presence, typing, viewing, occupancy, receipts
     DIR/catalogue.yaml:8: a channel's kind is made of a-z, 0-9, _ and -, and begins with a letter
     DIR/catalogue.yaml:11: not CEL: Syntax error: mismatched input '<EOF>' (column 14)
     DIR/catalogue.yaml:12: unknown variable `payload`; a rule here reads channel, claims
