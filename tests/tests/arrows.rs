@@ -8,10 +8,11 @@ use serde_json::Value;
 use tests::services::checkout;
 
 /// Who sees whom. Arrows run one way; services never see each other; nothing sees `tests` or `benches`.
-const ARROWS: [(&str, &[&str]); 7] = [
+const ARROWS: [(&str, &[&str]); 8] = [
     ("schemas", &[]),
     ("policy", &["schemas"]),
     ("journal", &["schemas"]),
+    ("store", &["schemas"]),
     ("ingest", &["journal", "policy", "schemas"]),
     ("router", &["journal", "policy", "schemas"]),
     ("edge-sse", &["journal", "policy", "schemas"]),

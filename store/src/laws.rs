@@ -1,0 +1,109 @@
+//! What every body of the store promises, as tests that run on each of them: embedded and real CQL.
+//!
+//! A law is a function whose name is the promise; it panics where the promise is broken. It writes under a tenant of its own, so laws share
+//! one store. [`store_laws!`](crate::store_laws) makes a test of each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "laws are tests, kept where every body can run them"
+)]
+
+pub mod cursors;
+pub mod subscriptions;
+pub mod nodes;
+pub mod connections;
+pub mod presence;
+pub mod occupancy;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemas::grant::User;
+use schemas::id::Tenant;
+use uuid::Uuid;
+
+use crate::{Store, StoreError};
+
+/// How long rows live in [`Bench::brief`].
+pub const BRIEF: Duration = Duration::from_secs(2);
+
+/// A body under test.
+#[async_trait]
+pub trait Bench: Send + Sync {
+    /// The body.
+    fn store(&self) -> Arc<dyn Store>;
+
+    /// The same rows; what is written by this one ends after [`BRIEF`].
+    fn brief(&self) -> Arc<dyn Store>;
+
+    /// Returns when more than [`BRIEF`] has gone by for the body.
+    async fn pass(&self);
+}
+
+/// A user of a tenant that nobody else has.
+#[must_use]
+pub fn somebody(sub: &str) -> User {
+    User { tenant: Tenant::parse(&Uuid::new_v4().simple().to_string()).unwrap(), sub: sub.to_owned() }
+}
+
+/// A body that answers.
+pub async fn it_answers(bench: &dyn Bench) {
+    assert_eq!(bench.store().ping().await, Ok(()));
+}
+
+/// Fails with `Invalid`, which is never tried again.
+pub(crate) fn is_refused<T: std::fmt::Debug>(result: Result<T, StoreError>) {
+    let error = result.unwrap_err();
+    assert!(matches!(error, StoreError::Invalid { .. }) && !error.retry(), "{error}");
+}
+
+/// One test for each law. `$bench` is an expression that makes a [`Bench`]; it may await.
+#[macro_export]
+macro_rules! store_laws {
+    ($bench:expr) => {
+        $crate::law_tests! { $bench;
+            cursors [the_position_acknowledged_last_is_kept, a_late_write_never_moves_a_cursor_back,
+                of_many_writes_in_any_order_the_last_acknowledgement_stands, cursors_are_told_by_user_device_and_stream,
+                the_quiet_cursors_of_a_user_go_first, a_cursor_ends, a_cursor_over_its_bounds_is_refused]
+            subscriptions [a_device_keeps_what_was_put_last, the_device_written_longest_ago_goes_first,
+                a_subscription_ends]
+            nodes [a_node_is_seen_with_its_last_beat, one_survivor_has_the_sweep, a_sweep_is_free_again_after_a_while]
+            connections [the_connections_of_a_user_are_read_in_the_order_of_their_opening,
+                a_connection_that_is_put_again_is_the_same, racing_connections_see_each_other,
+                what_no_heartbeat_refreshes_ends, the_connections_of_a_node_are_found_part_by_part,
+                a_connection_over_its_bounds_is_refused]
+            presence [versions_are_made_one_by_one, of_racing_changes_one_wins,
+                nothing_is_changed_before_it_is_announced, announcing_again_changes_nothing,
+                presences_are_read_in_the_order_asked_for, presence_over_its_bounds_is_refused]
+            occupancy [members_are_told_page_by_page_each_once, a_member_ends_and_its_channel_is_empty,
+                a_channel_is_occupied_and_vacated_in_order, channels_of_two_tenants_are_two]
+        }
+
+        #[tokio::test]
+        async fn it_answers() {
+            let bench = $bench;
+            $crate::laws::it_answers(&bench).await;
+        }
+    };
+}
+
+/// Tests of laws, by module.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! law_tests {
+    ($bench:expr; $($module:ident [$($law:ident),+])+) => { $($($crate::law_test!($bench, $module, $law);)+)+ };
+}
+
+/// The test of one law.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! law_test {
+    ($bench:expr, $module:ident, $law:ident) => {
+        #[tokio::test]
+        async fn $law() {
+            let bench = $bench;
+            $crate::laws::$module::$law(&bench).await;
+        }
+    };
+}
