@@ -5,12 +5,12 @@
 
 mod crossing;
 mod moved;
+mod sights;
+mod waits;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemas::delivery::Delivery;
 use schemas::lane::Lane;
 use schemas::partition::DeliveryPartition;
 use schemas::position::{LogHash, Position};
@@ -22,7 +22,9 @@ use crate::interest::Held;
 use crate::log_page::Page;
 use crate::window::{Key, Reading, Taken, Wanted};
 use crate::windows::Windows;
-use policy::{Reader, Sight};
+use policy::Reader;
+use sights::sights;
+use waits::Waits;
 
 /// Entries that one look into a window takes out at most, so that its lock is short.
 const LOOK_ENTRIES: usize = 256;
@@ -35,8 +37,10 @@ pub struct Cursor {
     position: Position,
     places: Vec<Place>,
     changes: u64,
-    turn: usize,
+    turn: u32,
     unsaid: bool,
+    /// Only while something waits, or may have to.
+    waits: Option<Box<Waits>>,
     /// Partitions that it reads since a generation began; those of its start are held beside it.
     held: Option<Arc<Held>>,
 }
@@ -88,6 +92,17 @@ pub struct Eyes<'a> {
     pub now: Timestamp,
     /// Look no further than this position.
     pub until: Option<&'a Position>,
+    /// How fast.
+    pub pacing: Pacing,
+}
+
+/// How fast a cursor gives what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pacing {
+    /// Low events within their budgets.
+    ByBudgets,
+    /// As fast as the sink takes it: what was paced before, or is history.
+    AsTaken,
 }
 
 /// How a pull ended.
@@ -112,7 +127,7 @@ enum Absorbed {
     All,
     /// The sink is full.
     Full,
-    /// The next one comes once the cursor has read more of an earlier generation.
+    /// The next one comes later: it has no budget now, or an earlier generation is read first.
     Waits,
 }
 
@@ -122,7 +137,7 @@ impl Cursor {
     #[must_use]
     pub fn new(position: Position, places: Vec<Place>, changes: u64) -> Self {
         assert_eq!(position.next.len(), places.len(), "every partition has its place");
-        Self { position, places, changes, turn: 0, unsaid: false, held: None }
+        Self { position, places, changes, turn: 0, unsaid: false, waits: None, held: None }
     }
 
     /// A cursor that reads nothing.
@@ -139,7 +154,8 @@ impl Cursor {
         places.clone_from(&other.places);
         let Position { log, time, generation, next: _ } = other.position;
         let position = Position { log, time, generation, next };
-        *self = Self { position, places, held: other.held.clone(), ..*other };
+        let (waits, held) = (other.waits.clone(), other.held.clone());
+        *self = Self { position, places, waits, held, ..*other };
     }
 
     /// Whether both read on at the same place in every partition.
@@ -194,14 +210,15 @@ impl Cursor {
             self.leave_ended(windows); // all ids of a chunk name the same partitions
         }
         self.settle_time(windows, eyes.now);
-        let ended = windows.ended();
+        self.settle_waits(eyes);
+        let (ended, turn) = (windows.ended(), usize::try_from(self.turn).unwrap_or_default());
         for lane in Lane::ALL {
             let first = self.position.next.partition_point(|(partition, _)| partition.lane < lane);
             let lanes = &self.position.next[first..];
             let len = lanes.partition_point(|(partition, _)| partition.lane == lane);
             let fixed = lanes[..len].partition_point(|(partition, _)| partition.partition < ended);
             for step in 0..len {
-                let at = first + if step < fixed { step } else { fixed + (self.turn + step) % (len - fixed) };
+                let at = first + if step < fixed { step } else { fixed + (turn + step) % (len - fixed) };
                 match self.pull_place(at, windows, eyes, sink) {
                     Pulled::Dry => {}
                     Pulled::Below { partition, .. } if resting.contains(&partition) => {}
@@ -212,6 +229,9 @@ impl Cursor {
                     }
                 }
             }
+        }
+        if self.waits.is_some() {
+            self.turn = self.turn.wrapping_add(1); // what shares a budget takes turns, too
         }
         Pulled::Dry
     }
@@ -287,6 +307,9 @@ impl Cursor {
                 return Pulled::Full;
             }
             let (partition, from) = self.position.next[at];
+            if self.is_deferred(partition) {
+                return Pulled::Dry;
+            }
             let place = &self.places[at];
             let until = eyes.until.and_then(|position| position.get(partition));
             let wanted =
@@ -309,12 +332,13 @@ impl Cursor {
 
     /// Gives entries to the sink until it is full, or one has to wait.
     fn absorb(&mut self, at: usize, taken: Taken, windows: &Windows, eyes: Eyes<'_>, sink: &mut impl Sink) -> Absorbed {
+        let partition = self.position.next[at].0;
         let sights = sights(&taken.entries, eyes);
         for (entry, sight) in taken.entries.iter().zip(sights) {
             if sink.full() {
                 return Absorbed::Full;
             }
-            if self.waits(at, entry, windows) {
+            if self.waits(at, entry, windows) || (sight.is_ok() && self.defers(partition, entry, eyes)) {
                 return Absorbed::Waits;
             }
             self.move_to(at, entry.offset + 1, entry.append_time);
@@ -338,34 +362,5 @@ impl Cursor {
         self.unsaid |= self.position.next[at].1 != next;
         self.position.next[at].1 = next;
         self.places[at].consumed = self.places[at].consumed.max(consumed);
-    }
-}
-
-/// What each entry is to the reader: a view, or why it is passed over.
-fn sights(entries: &[Arc<Entry>], eyes: Eyes<'_>) -> Vec<Result<usize, Passed>> {
-    let sight = |entry: &Arc<Entry>| match &entry.content {
-        Content::Event(routed) => match eyes.reader.sees(&routed.delivery, entry.append_time, eyes.now) {
-            Sight::View(view) => Ok(view),
-            Sight::Withheld(_) => Err(Passed::Withheld),
-            Sight::Expired => Err(Passed::Expired),
-            Sight::Filtered => Err(Passed::Filtered),
-        },
-        Content::Lost(_) => Ok(0),
-    };
-    let mut sights: Vec<_> = entries.iter().map(sight).collect();
-    conflate(entries, &mut sights);
-    sights
-}
-
-/// Of the visible events with one conflation key on one channel only the last is given.
-fn conflate(entries: &[Arc<Entry>], sights: &mut [Result<usize, Passed>]) {
-    let mut seen = HashSet::new();
-    for (entry, sight) in entries.iter().zip(sights).rev() {
-        if let (Content::Event(routed), Ok(_)) = (&entry.content, &*sight)
-            && let Delivery { channel, conflation_key: Some(key), .. } = &routed.delivery
-            && !seen.insert((channel, key))
-        {
-            *sight = Err(Passed::Conflated);
-        }
     }
 }

@@ -16,7 +16,7 @@ use schemas::partition::{DeliveryPartition, delivery_key, partition_of_key};
 use schemas::position::{LogHash, Position, Presented};
 use schemas::time::Timestamp;
 
-use crate::cursor::{Cursor, Eyes, Passed, Place, Pulled, Sink};
+use crate::cursor::{Cursor, Eyes, Pacing, Passed, Place, Pulled, Sink};
 use crate::entry::{Entry, Found, Routed};
 use crate::gap::Gap;
 use crate::log_page::Page;
@@ -139,7 +139,12 @@ impl World {
 
     /// Until nothing is left, or the socket is full.
     fn pull(&self, cursor: &mut Cursor, socket: &mut Socket) {
-        let eyes = Eyes { reader: &self.reader, now: Timestamp::from_millis(1_000_000), until: None };
+        let eyes = Eyes {
+            reader: &self.reader,
+            now: Timestamp::from_millis(1_000_000),
+            until: None,
+            pacing: Pacing::ByBudgets,
+        };
         while let Pulled::Below { partition, from } = cursor.pull(&self.windows, eyes, &[], socket) {
             cursor.take_page(&self.page(partition, from), &self.windows, eyes, socket);
         }

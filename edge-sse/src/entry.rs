@@ -9,11 +9,13 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 use journal::claims::{Floors, Judged};
 use journal::record::Record;
+use schemas::budget::{BUDGET_HEADER, Budget};
 use schemas::channel::Channel;
 use schemas::cloudevent;
 use schemas::control::{Control, Lost};
 use schemas::delivery::Delivery;
 use schemas::id::Tenant;
+use schemas::lane::Lane;
 use schemas::partition::{delivery_key, partition_of_key};
 use schemas::time::Timestamp;
 
@@ -59,6 +61,8 @@ pub struct Routed {
     pub channel_key: Arc<str>,
     /// `<tenant>/<kind>:*`.
     pub kind_key: Arc<str>,
+    /// How many like it a stream is given in a time; none but in the low lane.
+    pub budgets: Box<[Budget]>,
     rendered: Box<[OnceLock<Bytes>]>,
 }
 
@@ -105,7 +109,7 @@ impl Entry {
             offset: record.offset,
             append_time: record.append_time,
             bytes: ENTRY_OVERHEAD_BYTES + record.size() + rendered,
-            content: Content::Event(Routed::new(delivery, record.header("traceparent"))),
+            content: Content::Event(Routed::new(delivery, record)),
         }
     }
 
@@ -138,9 +142,11 @@ impl Entry {
 }
 
 impl Routed {
-    fn new(delivery: Delivery, traceparent: Option<&[u8]>) -> Self {
+    fn new(delivery: Delivery, record: &Record) -> Self {
+        let budgets = record.header(BUDGET_HEADER).filter(|_| delivery.lane == Lane::Low).map(Budget::of_header);
         Self {
-            traceparent: traceparent.and_then(sampled),
+            traceparent: record.header("traceparent").and_then(sampled),
+            budgets: budgets.unwrap_or_default().into(),
             channel_key: Arc::from(delivery_key(&delivery.tenant, &delivery.channel)),
             kind_key: kind_key(&delivery.tenant, delivery.channel.kind()),
             rendered: delivery.views.iter().map(|_| OnceLock::new()).collect(),

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::allowance::Allowance;
 use crate::catch_up::{PageAt, PageError, PageResult, PageTicket};
-use crate::cursor::{Cursor, Eyes, Pulled, Sink};
+use crate::cursor::{Cursor, Eyes, Pacing, Pulled, Sink};
 use crate::edge::{Session, Shared};
 use crate::gap::Reason;
 use crate::limit::Limit;
@@ -29,6 +29,8 @@ const PAGE_RETRY: Duration = Duration::from_secs(1);
 pub struct Feed {
     cursor: Cursor,
     behind: Option<Box<Behind>>,
+    /// When the first of what waits for a budget is given.
+    deferred: Option<Instant>,
 }
 
 /// What a feed has only once it stood below a window.
@@ -52,6 +54,8 @@ pub struct Source<'a> {
     pub time: Timestamp,
     /// Take nothing that stands further than this in the windows.
     pub until: Option<&'a Position>,
+    /// How fast.
+    pub pacing: Pacing,
     /// Bytes that the reader may take from the log in a minute.
     pub replay_bytes_per_minute: usize,
 }
@@ -66,12 +70,13 @@ impl<'a> Source<'a> {
             now: Instant::now(),
             time: shared.clock.now(),
             until: None,
+            pacing: Pacing::ByBudgets,
             replay_bytes_per_minute: shared.config.replay_bytes_per_minute,
         }
     }
 
     fn eyes(&self) -> Eyes<'a> {
-        Eyes { reader: self.reader, now: self.time, until: self.until }
+        Eyes { reader: self.reader, now: self.time, until: self.until, pacing: self.pacing }
     }
 }
 
@@ -79,7 +84,7 @@ impl Feed {
     /// A feed at a cursor's place.
     #[must_use]
     pub fn new(cursor: Cursor) -> Self {
-        Self { cursor, behind: None }
+        Self { cursor, behind: None, deferred: None }
     }
 
     /// Where it stands.
@@ -115,6 +120,13 @@ impl Feed {
 
     /// Gives what is there until the sink is full. Where the next event is in the log only, its page is asked for.
     pub fn fill(&mut self, source: &Source<'_>, sink: &mut impl Sink) {
+        self.give(source, sink);
+        let deferred = self.cursor.deferred().map(|at| source.now + at.since(source.time));
+        metrics::limit(Limit::Budget, usize::from(deferred > self.deferred));
+        self.deferred = deferred;
+    }
+
+    fn give(&mut self, source: &Source<'_>, sink: &mut impl Sink) {
         let rested = |behind: &mut Box<Behind>| behind.resting.retain(|(_, until)| *until > source.now);
         self.behind.iter_mut().for_each(rested);
         while !sink.full() {
@@ -138,10 +150,11 @@ impl Feed {
         }
     }
 
-    /// When a partition that rests goes on.
+    /// When a partition that rests goes on, or what waits for a budget is given.
     #[must_use]
     pub fn rests_until(&self) -> Option<Instant> {
-        self.behind.iter().flat_map(|behind| &behind.resting).map(|(_, until)| *until).min()
+        let rests = self.behind.iter().flat_map(|behind| &behind.resting).map(|(_, until)| *until);
+        rests.chain(self.deferred).min()
     }
 
     /// The page that it waits for.
@@ -228,7 +241,8 @@ impl Feed {
         match page {
             Ok(page) => {
                 let (before, from) = (sink.bytes(), self.cursor.place(partition));
-                let passed = self.cursor.take_page(&page, &source.session.windows, source.eyes(), sink);
+                let eyes = Eyes { pacing: Pacing::AsTaken, ..source.eyes() };
+                let passed = self.cursor.take_page(&page, &source.session.windows, eyes, sink);
                 let taken = passed + sink.bytes() - before;
                 if self.behind(source).allowance.take(taken) {
                     metrics::limit(Limit::ReplayBytes, 1);

@@ -2,7 +2,7 @@
 //!
 //! In the order that an event meets them: `tail` reads the lanes that
 //! somebody has an `interest` in and judges each record (`entry`), puts it into the `window` of its
-//! partition and wakes who waits. A stream comes in by `door`, is `ask`, `subscription` and `start`, and then is a `cursor` that pulls
+//! partition and wakes who waits. A stream comes in by `door`, is `ask`, `subscription` and `start`, and then is a `cursor` that pulls, within its `budget`,
 //! from the windows, or below them from a `page` that `catch_up` reads, into a `frame`. Over plain HTTP/1.1 a `shard` writes it to the
 //! socket, which it got by `takeover`; elsewhere `stream` hands it to the HTTP library.
 
@@ -25,6 +25,7 @@ mod log_page;
 mod catch_up;
 mod bounds;
 mod gap;
+mod budget;
 mod cursor;
 mod frame;
 mod notice;
@@ -70,6 +71,8 @@ mod edge;
 mod sample;
 #[cfg(test)]
 mod cursor_laws;
+#[cfg(test)]
+mod budget_laws;
 
 pub use caller::{Caller, Household, Place};
 pub use clock::Clock;

@@ -1,4 +1,4 @@
-//! The limits that a client of an edge may come to, as metrics name them. What is over one is refused and counted, never only dropped.
+//! The limits that a client of an edge may come to, as metrics name them. What is over one is refused, or waits, and is counted, never only dropped.
 
 /// A limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Limit {
     MessageBytes,
     /// Bytes of older events in a minute.
     ReplayBytes,
+    /// Low events of a type or on a channel in a time.
+    Budget,
 }
 
 impl Limit {
@@ -31,6 +33,7 @@ impl Limit {
             Self::Messages => "messages",
             Self::MessageBytes => "message_bytes",
             Self::ReplayBytes => "replay_bytes",
+            Self::Budget => "budget",
         }
     }
 }

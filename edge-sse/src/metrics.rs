@@ -75,7 +75,7 @@ impl Meters {
         }
         self.bytes.increment(number(bytes) * copies);
         tally.gaps.iter().for_each(|reason| gap(*reason, copies));
-        tally.passed.iter().for_each(|reason| passed(*reason, copies));
+        passed_over(tally, copies);
     }
 
     /// From the moment the pipeline took an event to the moment it was handed to a socket.
@@ -91,7 +91,11 @@ fn number(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Readers passed an event over.
+/// So many readers passed events over, whatever else they were given.
+pub fn passed_over(tally: &Tally, copies: u64) {
+    tally.passed.iter().for_each(|reason| passed(*reason, copies));
+}
+
 fn passed(passed: Passed, copies: u64) {
     let reason = match passed {
         Passed::Withheld => "withheld",

@@ -14,7 +14,7 @@ use crate::access::Access;
 use crate::allowance::Allowance;
 use crate::arrival::{Arrival, find};
 use crate::ask::Start;
-use crate::cursor::Sink;
+use crate::cursor::{Pacing, Sink};
 use crate::edge::{Session, Shared};
 use crate::feed::{Feed, Source};
 use crate::frame::Tally;
@@ -70,6 +70,16 @@ pub enum Gathered {
     Changed,
     /// The reader must go.
     Ends(ByeReason),
+}
+
+impl Leaves {
+    /// Who asks for an answer gets what there is; who stays is paced.
+    const fn pacing(self) -> Pacing {
+        match self {
+            Self::AtOnce => Pacing::AsTaken,
+            Self::InItsMoment => Pacing::ByBudgets,
+        }
+    }
 }
 
 impl Reading {
@@ -231,7 +241,8 @@ impl Reading {
 
     fn fill(&mut self, sink: &mut impl Sink) {
         if !self.paused {
-            self.feed.fill(&Source::of(&self.shared, &self.session, &self.reader), sink);
+            let pacing = self.leaves.pacing();
+            self.feed.fill(&Source { pacing, ..Source::of(&self.shared, &self.session, &self.reader) }, sink);
         }
     }
 
@@ -253,7 +264,8 @@ impl Reading {
 
     /// Sleeps until something comes for this reader, or is due.
     async fn wait(&mut self, due: Instant) {
-        let others = [self.feed.rests_until(), self.future, self.expires, self.leaves_at];
+        let rested = self.feed.rests_until().filter(|_| !self.paused);
+        let others = [rested, self.future, self.expires, self.leaves_at];
         let due = others.into_iter().flatten().fold(due, Instant::min);
         tokio::select! {
             biased; // the end first, and less rights; then what was asked for

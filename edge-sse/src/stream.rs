@@ -176,7 +176,8 @@ impl Stream {
 
     /// Sleeps until something comes for this stream, or is due.
     async fn wait(&mut self) {
-        let due = self.feed.rests_until().map_or(self.timers.next(), |rested| rested.min(self.timers.next()));
+        let rested = self.feed.rests_until().filter(|_| !self.paused);
+        let due = rested.map_or(self.timers.next(), |rested| rested.min(self.timers.next()));
         tokio::select! {
             biased; // the end first, and less rights; then what was asked for, so that live events do not keep older ones waiting
             () = self.shared.drain.cancelled(), if !self.draining => {}

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use cel::Value;
 use cel::common::ast::LiteralValue;
+use schemas::budget::Rate;
 use schemas::id::Label;
 
 use crate::claims::Claims;
@@ -36,6 +37,8 @@ pub(crate) struct ChannelPolicy {
     pub(crate) history: History,
     /// What its channels tell of their people.
     pub(crate) tells: Tellings,
+    /// What a stream is given of one channel's low events.
+    pub(crate) budget: Option<Rate>,
 }
 
 /// One rule; the literals need no evaluation.

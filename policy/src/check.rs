@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use schemas::avro::MaskKey;
+use schemas::budget::{Budget, Rate, Scope};
 use schemas::id::EventType;
+use schemas::lane::Lane;
 use schemas::limits;
 use schemas::time::Timestamp;
 
@@ -20,7 +22,7 @@ use event_rules::EventRules;
 
 use crate::channel_rule::{ChannelPolicy, ChannelRule};
 use crate::declaration::{Declaration, DeclaredChannel, DeclaredReference, DeclaredRequires, DeclaredType, start_of};
-use crate::event_rule::TypePolicy;
+use crate::event_rule::{LaneRule, TypePolicy};
 use crate::example::Example;
 use crate::files::{CATALOGUE_FILE, Folder, GENERATOR_FILE, MAP_FILE};
 use crate::generator::{Generator, Made};
@@ -183,6 +185,7 @@ impl Compiled {
         let joins = enrichment::compile(&declared.enrich, &schema, &self.references, &rules, report);
         let reads = rules.reads();
         let EventRules { lane, wishes, audience, expires, conflate } = rules;
+        let budgets = self.budgets(declared, &kind.value, &lane, report);
         let dedupe = declared.dedupe.as_ref().and_then(|text| report.check(&text.place, dedupe_window(&text.value)));
         let policy = TypePolicy {
             event_type: name.value.clone(),
@@ -194,6 +197,7 @@ impl Compiled {
             audience,
             expires,
             conflate,
+            budgets,
             joins,
             dedupe,
             views,
@@ -214,6 +218,16 @@ impl Compiled {
                 policy.tells = tells;
             }
         }
+    }
+
+    /// The type's own budget, and that of each channel of its kind.
+    fn budgets(&self, declared: &DeclaredType, kind: &str, lane: &LaneRule, report: &mut Report) -> Vec<Budget> {
+        if let (Some(budget), LaneRule::Fixed(lane @ (Lane::High | Lane::Medium))) = (&declared.budget, lane) {
+            report.add(&budget.place, format!("a budget counts in the low lane, and all its events are {lane}"));
+        }
+        let of_type = rate(declared.budget.as_ref(), report).map(|rate| Budget { scope: Scope::Type, rate });
+        let of_channel = self.channels.get(kind).and_then(|policy| policy.budget);
+        of_type.into_iter().chain(of_channel.map(|rate| Budget { scope: Scope::Channel, rate })).collect()
     }
 
     /// A label that a role holds must open something, and one that an event requires must be somebody's.
@@ -275,7 +289,18 @@ fn channel_policy(declared: &DeclaredChannel, report: &mut Report) -> ChannelPol
         })
     };
     let (subscribe, publish) = (rule(&declared.subscribe), rule(&declared.publish));
-    ChannelPolicy { subscribe, publish, history: history(declared, report), tells: Tellings::new() }
+    ChannelPolicy {
+        subscribe,
+        publish,
+        history: history(declared, report),
+        tells: Tellings::new(),
+        budget: rate(declared.budget.as_ref(), report),
+    }
+}
+
+fn rate(text: Option<&Located<String>>, report: &mut Report) -> Option<Rate> {
+    let text = text?;
+    report.check(&text.place, text.value.trim().parse())
 }
 
 /// One record's name is one subject in the registry, so all that say it must mean the same.

@@ -38,6 +38,7 @@ pub(crate) struct DeclaredChannel {
     pub(crate) publish: Option<Located<String>>,
     pub(crate) history: Option<Located<String>>,
     pub(crate) tells: DeclaredTellings,
+    pub(crate) budget: Option<Located<String>>,
 }
 
 #[derive(Debug)]
@@ -54,6 +55,7 @@ pub(crate) struct DeclaredType {
     pub(crate) expires: Option<Located<String>>,
     pub(crate) dedupe: Option<Located<String>>,
     pub(crate) conflate: Option<Located<String>>,
+    pub(crate) budget: Option<Located<String>>,
     pub(crate) enrich: Vec<DeclaredJoin>,
 }
 
@@ -137,8 +139,11 @@ fn channel(reader: &mut Reader<'_>, key: Located<&str>, node: &Node) -> Option<D
     let kind = ChannelPattern::parse(&format!("{}:*", key.value));
     reader.report().check(&key.place, kind)?;
     let matters = Matter::ALL.map(Matter::as_str);
-    let fields =
-        reader.fields(node, "a channel kind", &[&["subscribe", "publish", "history"], &matters[..]].concat())?;
+    let fields = reader.fields(
+        node,
+        "a channel kind",
+        &[&["subscribe", "publish", "history", "budget"], &matters[..]].concat(),
+    )?;
     let tells = Matter::ALL.into_iter().filter_map(|matter| {
         let name = reader.optional(&fields, matter.as_str())?;
         Some((matter, parsed(reader, name, parse_event_type)?))
@@ -150,6 +155,7 @@ fn channel(reader: &mut Reader<'_>, key: Located<&str>, node: &Node) -> Option<D
         publish: reader.optional(&fields, "publish"),
         history: reader.optional(&fields, "history"),
         tells,
+        budget: reader.optional(&fields, "budget"),
     })
 }
 
@@ -168,6 +174,7 @@ fn event_type(reader: &mut Reader<'_>, key: &Located<&str>, node: &Node) -> Opti
         "expires",
         "dedupe",
         "conflate",
+        "budget",
         "enrich",
     ];
     let fields = reader.fields(node, "a type", &known)?;
@@ -188,6 +195,7 @@ fn event_type(reader: &mut Reader<'_>, key: &Located<&str>, node: &Node) -> Opti
         expires: reader.optional(&fields, "expires"),
         dedupe: reader.optional(&fields, "dedupe"),
         conflate,
+        budget: reader.optional(&fields, "budget"),
         enrich,
     })
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use apache_avro::types::Value as Avro;
 use bytes::{Bytes, BytesMut};
 use schemas::avro::{AvroSchema, MaskKey, Masking};
+use schemas::budget::Budget;
 use schemas::channel::Channel;
 use schemas::cloudevent;
 use schemas::delivery::{Delivery, Origin, View};
@@ -127,11 +128,12 @@ pub struct TypePolicy {
     pub(crate) audience: AudienceRules,
     pub(crate) expires: Expiry,
     pub(crate) conflate: Option<Rule>,
+    pub(crate) budgets: Vec<Budget>,
     pub(crate) joins: Vec<Join>,
     /// What the rules read together: the payload's CEL value is built once.
     pub(crate) reads: Reads,
-    /// The label sets of its views, the last being the union of all.
     pub(crate) dedupe: Option<Duration>,
+    /// The label sets of its views, the last being the union of all.
     pub(crate) views: Vec<LabelSet>,
     pub(crate) event_bytes_max: usize,
     pub(crate) mask_key: MaskKey,
@@ -191,6 +193,15 @@ impl TypePolicy {
     #[must_use]
     pub fn channel_kind(&self) -> &str {
         &self.channel_kind
+    }
+
+    /// How many of its events a stream is given in a time: they count in the low lane only.
+    #[must_use]
+    pub fn budgets(&self, lane: Lane) -> &[Budget] {
+        match lane {
+            Lane::High | Lane::Medium => &[],
+            Lane::Low => &self.budgets,
+        }
     }
 
     /// The label sets that get a view of their own, in the order of [`Routing::views`].

@@ -73,6 +73,8 @@ pub(crate) struct Expected {
     pub(crate) masked: Vec<String>,
     /// The conflation key; the empty text is none.
     pub(crate) conflationkey: Option<String>,
+    /// Its budgets; the empty text is none.
+    pub(crate) budget: Option<String>,
 }
 
 /// The steps that fail the example itself: the event could not have come so far.
@@ -140,9 +142,13 @@ impl Expected {
                 (Some(_), _) => {}
             }
         }
-        let key = seen.conflation_key.clone().unwrap_or_default();
-        if let Some(expected) = self.conflationkey.as_ref().filter(|expected| **expected != key) {
-            differences.push(format!("conflationkey: expected {expected:?}, is {key:?}"));
+        for (name, expected, is) in
+            [("conflationkey", &self.conflationkey, &seen.conflation_key), ("budget", &self.budget, &seen.budget)]
+        {
+            let is = is.as_deref().unwrap_or_default();
+            if let Some(expected) = expected.as_ref().filter(|expected| *expected != is) {
+                differences.push(format!("{name}: expected {expected:?}, is {is:?}"));
+            }
         }
         differences
     }

@@ -3,9 +3,12 @@
 //! In: an event, who publishes it, who reads it, what they were granted and want, and when. Out: the steps, and what is seen at the end. It decides nothing
 //! itself: every step asks the function that ingest, router and edge ask. Examples of catalogues are run by it.
 
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use schemas::budget::Budget;
 use schemas::channel::ChannelPattern;
 use schemas::delivery::{Delivery, Origin};
 use schemas::event::Attributes;
@@ -19,12 +22,13 @@ use serde_json::Value;
 
 use crate::catalogue::{Catalogues, Unplaced};
 use crate::claims::Claims;
-use crate::enrichment::{Finally, Missing, Reference, Row, Rows, Unjoined};
+use crate::enrichment::{Reference, Row, Rows, Unjoined};
 use crate::event_rule::{Came, TypePolicy};
 use crate::filter::Filter;
 use crate::grants::{Standing, standing, widen};
 use crate::reader::{Reader, Sight, Withheld};
 use crate::visible::Visible;
+use words::{in_words, labels, who, withheld_in_words};
 
 /// What is to be explained.
 #[derive(Debug, Clone)]
@@ -90,6 +94,8 @@ pub struct Seen {
     pub conflation_key: Option<String>,
     /// When it would no longer be delivered, RFC 3339.
     pub expires: Option<String>,
+    /// How many like it a stream is given in a time.
+    pub budget: Option<String>,
     /// The payload.
     pub data: Value,
 }
@@ -145,6 +151,7 @@ fn walk(catalogues: &Catalogues, question: &Question<'_>, way: &mut Way) -> Resu
         lane: delivery.lane,
         conflation_key: delivery.conflation_key.clone(),
         expires: delivery.expires.map(|at| at.to_string()),
+        budget: Budget::header(policy.budgets(delivery.lane)),
         data: parsed.unwrap_or_default(),
     })
 }
@@ -207,6 +214,7 @@ fn route(policy: &TypePolicy, event: &Attributes, question: &Question<'_>, way: 
         ("regions", delivery.regions.clone()),
         ("conflate", delivery.conflation_key.iter().cloned().collect()),
         ("expires", delivery.expires.iter().map(ToString::to_string).collect::<Vec<String>>()),
+        ("budget", Budget::header(policy.budgets(delivery.lane)).into_iter().collect()),
     ] {
         if !names.is_empty() {
             way.pass(step, names.join(", "));
@@ -256,20 +264,6 @@ fn enrich(
         }
         Unjoined::Wait(awaited) => way.stop("enrich", format!("it waits for {}", awaited.reference)),
     })
-}
-
-fn in_words(missing: Missing) -> String {
-    let finally = |then| match then {
-        Finally::Pass => "it goes on with null there",
-        Finally::DeadLetter => "it goes no further",
-    };
-    match missing {
-        Missing::Pass => finally(Finally::Pass).to_owned(),
-        Missing::DeadLetter => finally(Finally::DeadLetter).to_owned(),
-        Missing::Park(within, then) => {
-            format!("its channel waits for it, at most {} ms; then {}", within.as_millis(), finally(then))
-        }
-    }
 }
 
 /// The edge's part: the channel's right, then what is on the event, then the filter.
@@ -355,42 +349,5 @@ fn differences(path: &str, whole: &Value, seen: &Value, found: &mut BTreeSet<Str
         }
         (whole, seen) if whole == seen => {}
         (_, _) => drop(found.insert(format!("{path} (masked)"))),
-    }
-}
-
-fn withheld_in_words(
-    withheld: Withheld,
-    delivery: &Delivery,
-    held: &[Label],
-    (taken, from): (Timestamp, Option<Timestamp>),
-) -> String {
-    match withheld {
-        Withheld::Tenant => format!("it is of the tenant {}", delivery.tenant),
-        Withheld::Label => format!("it requires {}, and they hold {}", labels(&delivery.required_labels), labels(held)),
-        Withheld::Region => format!("it is for the regions {} only", delivery.regions.join(", ")),
-        Withheld::User => format!("it is for {} only", delivery.only_users.join(", ")),
-        Withheld::Author => "they are its author".to_owned(),
-        Withheld::History => {
-            let from = from.map_or_else(|| "now".to_owned(), |from| from.to_string());
-            format!("the log took it at {taken}, and they see from {from} on")
-        }
-        Withheld::View => "no view of it fits".to_owned(),
-    }
-}
-
-fn who(claims: &Claims) -> String {
-    let roles: Vec<&str> = claims.roles.iter().map(String::as_str).collect();
-    match (&claims.sub, roles.is_empty()) {
-        (Some(sub), true) => sub.clone(),
-        (Some(sub), false) => format!("{sub} ({})", roles.join(", ")),
-        (None, true) => "the anonymous".to_owned(),
-        (None, false) => format!("somebody ({})", roles.join(", ")),
-    }
-}
-
-fn labels(labels: &[Label]) -> String {
-    match labels {
-        [] => "no label".to_owned(),
-        labels => labels.iter().map(Label::as_str).collect::<Vec<_>>().join("+"),
     }
 }

@@ -5,6 +5,7 @@ mod folder;
 
 use folder::load;
 use policy::{CatalogueSource, Catalogues};
+use schemas::lane::Lane;
 
 const GOOD_SCHEMA: &str = r#"{"type": "record", "name": "shop.Order", "fields": [
   {"name": "total", "type": "int", "default": 0},
@@ -117,7 +118,7 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     DIR/catalogue.yaml:1: a catalogue's name is made of a-z, 0-9, _ and -, and begins with a letter
     DIR/catalogue.yaml:2: unknown key "colour" in a catalogue; known: name, channels, references, types, roles, examples
     DIR/catalogue.yaml:6: `claims` has no field `role`; it has channels, labels, regions, roles, sub, tenant
-    DIR/catalogue.yaml:7: unknown key "admin" in a channel kind; known: subscribe, publish, history, presence, typing, viewing, occupancy, receipts
+    DIR/catalogue.yaml:7: unknown key "admin" in a channel kind; known: subscribe, publish, history, budget, presence, typing, viewing, occupancy, receipts
     DIR/catalogue.yaml:8: a channel's kind is made of a-z, 0-9, _ and -, and begins with a letter
     DIR/catalogue.yaml:11: not CEL: Syntax error: mismatched input '<EOF>' (column 14)
     DIR/catalogue.yaml:12: unknown variable `payload`; a rule here reads channel, claims
@@ -134,7 +135,7 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     DIR/catalogue.yaml:28: "urgent" is not a lane: high, medium or low
     DIR/catalogue.yaml:29: expires: a text is expected, not a number
     DIR/catalogue.yaml:33: unknown function `lower`
-    DIR/catalogue.yaml:37: unknown key "lanes" in a type; known: schema, channel, lane, wish, requires, only_users, except_author, regions, expires, dedupe, conflate, enrich
+    DIR/catalogue.yaml:37: unknown key "lanes" in a type; known: schema, channel, lane, wish, requires, only_users, except_author, regions, expires, dedupe, conflate, budget, enrich
     DIR/catalogue.yaml:40: channel: a text is expected, not a list
     DIR/catalogue.yaml:45: the record shop.Order is declared twice, differently
     DIR/catalogue.yaml:47: "medum" is not a lane: high, medium or low
@@ -243,4 +244,24 @@ fn a_window_for_repeats_is_whole_minutes_up_to_a_day() {
     }
     let day = load("24h").unwrap();
     assert_eq!(day.types().next().unwrap().dedupe_window(), Some(std::time::Duration::from_secs(86_400)));
+}
+
+#[test]
+fn a_budget_is_a_rate_of_events_that_may_be_low() {
+    let load = |of_kind: &str, lane: &str, budget: &str| {
+        let yaml = format!(
+            "name: shop\nchannels: {{shop: {{budget: {of_kind}}}}}\ntypes:\n  shop.order: {{schema: order.avsc, channel: shop, lane: {lane}, budget: {budget}}}\nroles: {{staff: [staff]}}\n"
+        );
+        let bundle = serde_json::json!({"shop": {"catalogue.yaml": yaml, "order.avsc": GOOD_SCHEMA}});
+        Catalogues::from_bundle(bundle.to_string().as_bytes())
+    };
+    let catalogues = load("200/m", "low", "10/s").unwrap();
+    let order = catalogues.types().next().unwrap();
+    let words = |lane| order.budgets(lane).iter().map(|budget| budget.rate.to_string()).collect::<Vec<_>>();
+    assert_eq!((words(Lane::Low), words(Lane::High)), (vec!["10/s".to_owned(), "200/m".to_owned()], vec![]));
+    let said = load("2/d", "low", "0/s").unwrap_err().lines;
+    let rate = "a rate is 1 to 100000 events a second, minute or hour: 10/s, 200/m, 1000/h";
+    assert_eq!(said, [2, 4].map(|line| format!("shop/catalogue.yaml:{line}: {rate}")));
+    let said = load("2/s", "medium", "1/s").unwrap_err().lines;
+    assert_eq!(said, ["shop/catalogue.yaml:4: a budget counts in the low lane, and all its events are medium"]);
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use apache_avro::types::Value;
 use journal::Record;
 use policy::{Awaited, Came, RouteError, Routing, Rows, TypePolicy, Unjoined};
+use schemas::budget::Budget;
 use schemas::delivery::{Delivery, Origin};
 use schemas::id::Label;
 use schemas::limits;
@@ -45,6 +46,8 @@ pub(crate) struct Planned {
     pub key: String,
     /// What goes there.
     pub delivery: Delivery,
+    /// Its budgets, as the header says them.
+    pub budgets: Option<String>,
 }
 
 impl Plan {
@@ -73,7 +76,10 @@ impl Plan {
                     limit = limits::DELIVERY_BYTES
                 )))
             }
-            Ok(routing) => Self::Deliver(vec![planned(record, headed, routing, seen.routed)]),
+            Ok(routing) => {
+                let budgets = Budget::header(policy.budgets(routing.lane));
+                Self::Deliver(vec![Planned { budgets, ..planned(record, headed, routing, seen.routed) }])
+            }
             Err(error @ RouteError::Rule { .. }) => Self::Dead(Reason::Forbidden.because(error.to_string())),
             Err(error @ RouteError::TooLarge { .. }) => Self::Dead(Reason::TooLarge.because(error.to_string())),
         }
@@ -99,5 +105,6 @@ fn planned(record: &Record, headed: &Headed, routing: Routing, routed: &Range<u3
             origin: Origin { partition: record.partition.clone(), offset: record.offset, index: 0 },
         },
     );
-    Planned { partition: DeliveryPartition { lane: delivery.lane, partition }, key: headed.key.clone(), delivery }
+    let partition = DeliveryPartition { lane: delivery.lane, partition };
+    Planned { partition, key: headed.key.clone(), delivery, budgets: None }
 }

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: limits, then the small names (`id`, `channel`, `lane`, `time`), the event as a producer says it
 //! (`event`, `cloudevent`), how it is framed and decoded (`framing`, `avro`), and what the router makes of it
-//! (`delivery`, `control`, `position`); `grant` is what a user may have beside their token, `audit` what is recorded of all that.
+//! (`delivery`, `budget`, `control`, `position`); `grant` is what a user may have beside their token, `audit` what is recorded of all that.
 
 pub mod limits;
 pub mod id;
@@ -14,6 +14,7 @@ pub mod cloudevent;
 pub mod framing;
 pub mod avro;
 pub mod delivery;
+pub mod budget;
 pub mod control;
 pub mod grant;
 pub mod audit;

@@ -48,3 +48,5 @@ pub const AUDIT_TEXT_BYTES: usize = 256;
 pub const AUDIT_ITEMS: usize = 256;
 /// Faults that a check of the audit's chains lists; further ones are counted.
 pub const AUDIT_FAULTS: usize = 1_000;
+/// Events of a budget in its second, minute or hour; a catalogue that says more is refused.
+pub const BUDGET_EVENTS: u32 = 100_000;

@@ -15,6 +15,7 @@ impl Cursor {
     #[must_use]
     pub fn taken_back(&self, before: &Self, id: &str) -> Option<Self> {
         let mut back = self.moved_to(id)?;
+        back.waits.clone_from(&before.waits);
         for ((partition, _), place) in back.position.next.iter().zip(&mut back.places) {
             place.consumed = before.find(*partition).map_or(before.position.time, |at| before.places[at].consumed);
         }
@@ -39,6 +40,7 @@ impl Cursor {
             position,
             unsaid: false,
             places: self.places.clone(),
+            waits: None,
             held: self.held.clone(),
             ..*self
         })

@@ -1,10 +1,10 @@
 //! What is due on a shard's streams, and when. Pure: instants in, what is due out.
 //!
 //! Signs of life come at one interval for all, so that they wait in a line; the rest is rare and waits in a heap. Something that is due for
-//! a stream that ended is passed over by whoever takes it.
+//! a stream that ended, or a cohort, is passed over by whoever takes it.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -45,13 +45,22 @@ pub struct Agenda {
     every: Duration,
     heartbeats: VecDeque<(Instant, Seat)>,
     others: BinaryHeap<Reverse<(Instant, Due, Seat)>>,
+    /// Cohorts by the moment at which they look again, and the moments by cohort.
+    looks: BTreeSet<(Instant, u32)>,
+    looks_at: HashMap<u32, Instant>,
 }
 
 impl Agenda {
     /// Nothing yet; a sign of life is due so often.
     #[must_use]
     pub fn new(every: Duration) -> Self {
-        Self { every, heartbeats: VecDeque::new(), others: BinaryHeap::new() }
+        Self {
+            every,
+            heartbeats: VecDeque::new(),
+            others: BinaryHeap::new(),
+            looks: BTreeSet::new(),
+            looks_at: HashMap::new(),
+        }
     }
 
     /// The next sign of life is due one interval from now, which is not before any earlier `now`.
@@ -62,6 +71,25 @@ impl Agenda {
     /// Something is due at a moment.
     pub fn set(&mut self, at: Instant, seat: Seat, due: Due) {
         self.others.push(Reverse((at, due, seat)));
+    }
+
+    /// A cohort looks again at a moment for what it could not give; only the earliest one counts.
+    pub fn look_again(&mut self, at: Instant, number: u32) {
+        let known = self.looks_at.get(&number).copied();
+        if known.is_some_and(|known| known <= at) {
+            return;
+        }
+        known.into_iter().for_each(|known| _ = self.looks.remove(&(known, number)));
+        self.looks_at.insert(number, at);
+        self.looks.insert((at, number));
+    }
+
+    /// A cohort that looks again now, once.
+    pub fn looks(&mut self, now: Instant) -> Option<u32> {
+        let (at, number) = self.looks.first().copied().filter(|(at, _)| *at <= now)?;
+        self.looks.remove(&(at, number));
+        self.looks_at.remove(&number);
+        Some(number)
     }
 
     /// What is due now, once.
@@ -80,7 +108,8 @@ impl Agenda {
     pub fn next(&self) -> Option<Instant> {
         let heartbeat = self.heartbeats.front().map(|(at, _)| *at);
         let other = self.others.peek().map(|Reverse((at, ..))| *at);
-        heartbeat.into_iter().chain(other).min()
+        let look = self.looks.first().map(|(at, _)| *at);
+        heartbeat.into_iter().chain(other).chain(look).min()
     }
 }
 
@@ -105,5 +134,17 @@ mod tests {
         let all: Vec<_> = std::iter::from_fn(|| agenda.due(now + 16 * second)).collect();
         assert_eq!(all, [(first, Due::Rested), (other, Due::Drain), (first, Due::Heartbeat), (other, Due::Heartbeat)]);
         assert_eq!(agenda.next(), None);
+    }
+
+    #[test]
+    fn a_cohort_looks_once_at_the_earliest_of_its_moments() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let mut agenda = Agenda::new(15 * second);
+        for (after, number) in [(5, 1), (3, 1), (4, 1), (2, 7)] {
+            agenda.look_again(now + after * second, number);
+        }
+        assert_eq!((agenda.next(), agenda.looks(now)), (Some(now + 2 * second), None));
+        let all: Vec<_> = std::iter::from_fn(|| agenda.looks(now + 9 * second)).collect();
+        assert_eq!((all, agenda.next()), (vec![7, 1], None));
     }
 }

@@ -17,11 +17,14 @@ use crate::timers::told_before;
 impl Shard {
     pub(super) fn take_due(&mut self) {
         let now = Instant::now();
+        while let Some(number) = self.agenda.looks(now) {
+            self.queue_cohort(number);
+        }
         while let Some((seat, due)) = self.agenda.due(now) {
             match due {
                 Due::Heartbeat => self.heartbeat(seat, now),
                 Due::Rested => {
-                    self.apart(seat).into_iter().for_each(|apart| apart.awaits_rest = false);
+                    self.apart(seat).into_iter().for_each(|apart| apart.awaits_rest = None);
                     self.queue(seat);
                 }
                 Due::Future => self.look_beyond(seat),
@@ -234,8 +237,13 @@ impl Shard {
             list.swap_remove(place);
         }
         let moved = list.get(place).copied();
+        let left_alone = !is_apart && list.is_empty() && cohort.cursor.deferred().is_some();
+        let number = member.cohort;
         if let Some(moved) = moved.and_then(|slot| self.members.get_mut(at(slot))) {
             moved.place = small(place);
+        }
+        if left_alone {
+            self.queue_cohort(number); // those apart wait for the others' place no more
         }
     }
 

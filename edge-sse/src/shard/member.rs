@@ -72,8 +72,8 @@ pub struct Apart {
     pub queued: bool,
     /// A page was asked for, and mail will come.
     pub awaits_page: bool,
-    /// The end of a rest is due.
-    pub awaits_rest: bool,
+    /// When the end of a rest is due.
+    pub awaits_rest: Option<Instant>,
     /// A look at positions of the future is due.
     pub awaits_future: bool,
 }
@@ -101,7 +101,7 @@ impl Apart {
             paused: false,
             queued: false,
             awaits_page: false,
-            awaits_rest: false,
+            awaits_rest: None,
             awaits_future: false,
         }
     }

@@ -4,13 +4,15 @@
 use tokio::time::Instant;
 
 use super::agenda::{Due, Seat};
-use super::cohort::at;
+use super::cohort::{at, small};
 use super::member::{Apart, Wrote};
 use super::piece::{Part, Piece};
 use super::{Mail, Shard};
-use crate::cursor::{Eyes, Pulled};
+use crate::cursor::{Eyes, Pacing, Pulled};
 use crate::feed::{Feed, Source};
 use crate::frame::Chunk;
+use crate::limit::Limit;
+use crate::metrics;
 use crate::timers::FUTURE_WAITS;
 
 /// Writes between two looks at the clock, for the latency of each.
@@ -39,12 +41,19 @@ impl Shard {
         let mut chunk = std::mem::take(&mut self.chunk);
         chunk.clear(cohort.cast.named);
         self.before.copy_from(&cohort.cursor);
-        let eyes = Eyes { reader: &cohort.cast.reader, now: self.shared.clock.now(), until: None };
+        let now = self.shared.clock.now();
+        let eyes = Eyes { reader: &cohort.cast.reader, now, until: None, pacing: Pacing::ByBudgets };
         let pulled = cohort.cursor.pull(&cohort.session.windows, eyes, &[], &mut chunk);
         if !cohort.cursor.stands_with(&self.before) {
             cohort.moves += 1;
         }
-        if !chunk.is_empty() {
+        if let Some(at) = cohort.cursor.deferred() {
+            self.agenda.look_again(Instant::now() + at.since(now), number);
+            metrics::limit(Limit::Budget, usize::from(Some(at) > self.before.deferred()));
+        }
+        if chunk.is_empty() {
+            metrics::passed_over(chunk.tally(), u64::from(small(cohort.together.len())));
+        } else {
             self.broadcast(number, &chunk);
         }
         self.chunk = chunk;
@@ -116,6 +125,7 @@ impl Shard {
         let mut chunk = std::mem::take(&mut self.chunk);
         self.fill(seat, &mut chunk);
         if chunk.is_empty() {
+            metrics::passed_over(chunk.tally(), 1);
             self.come_back(seat);
         } else if self.send(seat, &chunk) {
             self.queue(seat);
@@ -130,7 +140,9 @@ impl Shard {
         chunk.clear(cohort.cast.named);
         self.before.copy_from(apart.feed.cursor());
         let until = (!cohort.together.is_empty()).then(|| cohort.cursor.position());
-        let source = Source { until, ..Source::of(&self.shared, &cohort.session, &cohort.cast.reader) };
+        // What those together were given is paced already.
+        let pacing = if until.is_some() { Pacing::AsTaken } else { Pacing::ByBudgets };
+        let source = Source { until, pacing, ..Source::of(&self.shared, &cohort.session, &cohort.cast.reader) };
         apart.feed.fill(&source, chunk);
     }
 
@@ -217,7 +229,8 @@ impl Shard {
                 });
             }
         } else if let Some(until) = apart.feed.rests_until() {
-            if !std::mem::replace(&mut apart.awaits_rest, true) {
+            if apart.awaits_rest.is_none_or(|known| until < known) {
+                apart.awaits_rest = Some(until);
                 self.agenda.set(until, seat, Due::Rested);
             }
         } else if apart.feed.stands_beyond(&cohort.session) {
@@ -240,7 +253,9 @@ impl Shard {
         } else if !cohort.cursor.reads_all_of(apart.feed.cursor().position()) {
             return; // one of the two has not yet left a generation that has ended: the next wake-up finds both beyond it
         } else if !cohort.cursor.stands_with(apart.feed.cursor()) {
-            self.queue_cohort(number); // one of the two has seen more of the windows: both look again
+            if cohort.cursor.deferred().is_none() {
+                self.queue_cohort(number); // one of the two has seen more of the windows: both look again
+            }
             return;
         }
         let unsaid = apart.feed.cursor_mut().take_unsaid();

@@ -201,10 +201,9 @@ impl Conversation {
 
     async fn write(&mut self) -> Result<(), line::Lost> {
         let (messages, bytes, tally) = self.frames.take();
-        if messages.is_empty() {
-            return Ok(());
+        if !messages.is_empty() {
+            self.line.say(messages).await?;
         }
-        self.line.say(messages).await?;
         self.reading.handed_over(bytes, &tally);
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use journal::{NewRecord, Record};
+use schemas::budget::BUDGET_HEADER;
 use tokio::time::Instant;
 
 use super::{Known, Ownership};
@@ -117,14 +118,15 @@ impl Ownership {
         world: &World,
     ) -> Outgoing {
         planned.delivery.epoch = self.epoch;
-        let headers = traced.traceparent.map(|text| (TRACEPARENT.to_owned(), Some(Bytes::from(text))));
+        let headers = [(TRACEPARENT, traced.traceparent), (BUDGET_HEADER, planned.budgets)];
+        let header = |(name, text): (&str, Option<String>)| Some((name.to_owned(), Some(Bytes::from(text?))));
         let place = world.names.delivery_partition(planned.partition);
         let record = NewRecord {
             topic: place.topic,
             partition: Some(place.partition),
             key: Some(Bytes::from(planned.key)),
             value: Some(world.frames.delivery(&planned.delivery)),
-            headers: headers.into_iter().collect(),
+            headers: headers.into_iter().filter_map(header).collect(),
         };
         let lane = planned.partition.index(world.partitions_per_lane);
         Outgoing { ticket, cargo: Cargo::Delivery { lane, source, span: traced.span }, record }
