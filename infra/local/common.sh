@@ -1,4 +1,4 @@
-# Shared by kafka.sh and registry.sh: where things are, ports, and one process by its pid. Sourced, never run.
+# Shared by kafka.sh, registry.sh and cassandra.sh: where things are, ports, and one process by its pid. Sourced, never run.
 #
 #   TIDEGATE_SERVICES      where jars are kept (default: .services in the checkout)
 #   TIDEGATE_SERVICES_RUN  where one set of running services keeps pid, port, log and data (default: $TIDEGATE_SERVICES/run)

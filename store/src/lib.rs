@@ -1,7 +1,8 @@
 //! What is remembered beyond a connection: one seam, two bodies, one suite of laws (design §4).
 //!
 //! [`Store`] is the seam, one trait a family of tables, written for their queries: `cursors`, `subscriptions`, `connections`,
-//! `nodes`, `presence`, `occupancy`. The embedded body is [`embedded`]; [`laws`] is what every body promises.
+//! `nodes`, `presence`, `occupancy`. The bodies are [`cql`] and [`embedded`]; [`laws`] is
+//! what both promise.
 //!
 //! In: rows of tenants, users, channels. Out: the same, as long as they live. It knows tables, and nothing of HTTP, policy or the log; it
 //! never decides what a row means, and never waits longer than its bodies' named timeout.
@@ -19,6 +20,7 @@ pub mod presence;
 pub mod occupancy;
 mod bounds;
 pub mod embedded;
+pub mod cql;
 pub mod laws;
 
 use async_trait::async_trait;

@@ -1,0 +1,78 @@
+//! `connections` and `connections_by_node` in CQL: two tables, written side by side.
+
+use async_trait::async_trait;
+use futures::future::try_join;
+use schemas::grant::User;
+use schemas::id::Tenant;
+use schemas::time::Timestamp;
+use uuid::Uuid;
+
+use super::statements::{
+    CONNECTIONS, CONNECTIONS_OF_NODE, PUT_CONNECTION, PUT_CONNECTION_OF_NODE, REMOVE_CONNECTION,
+    REMOVE_CONNECTION_OF_NODE,
+};
+use super::{CqlStore, limit, ttl};
+use crate::bounds;
+use crate::connections::{Connection, ConnectionRef, Connections, bucket_of};
+use crate::error::StoreError;
+use crate::limits::{CONNECTIONS_PER_USER, PAGE_ROWS};
+use crate::nodes::NodeId;
+use crate::presence::{DeviceKind, Status};
+
+type Row = (Uuid, Uuid, String, Option<String>, Option<String>, Option<Vec<String>>, i64);
+
+#[async_trait]
+impl Connections for CqlStore {
+    async fn put_connection(&self, user: &User, connection: &Connection) -> Result<(), StoreError> {
+        bounds::connection(&user.sub, connection)?;
+        let Connection { id, node, device, status, custom, channels, opened_at } = connection;
+        let (tenant, lifetime) = (user.tenant.as_str(), ttl(self.lifetimes.connection));
+        let (device, status, opened_at) = (device.as_str(), status.map(Status::as_str), opened_at.millis());
+        let own = (tenant, &user.sub, id, node.0, device, status, custom, channels, opened_at, lifetime);
+        let by_node = (node.0, bucket(*id), tenant, &user.sub, id, lifetime);
+        let own = self.link.write(&PUT_CONNECTION, own);
+        try_join(self.link.write(&PUT_CONNECTION_OF_NODE, by_node), own).await.map(drop)
+    }
+
+    async fn remove_connection(&self, user: &User, id: Uuid, node: NodeId) -> Result<(), StoreError> {
+        let tenant = user.tenant.as_str();
+        self.link.write(&REMOVE_CONNECTION, (tenant, &user.sub, id)).await?;
+        self.link.write(&REMOVE_CONNECTION_OF_NODE, (node.0, bucket(id), tenant, &user.sub, id)).await
+    }
+
+    async fn connections(&self, user: &User) -> Result<Vec<Connection>, StoreError> {
+        let of = (user.tenant.as_str(), &user.sub, limit(CONNECTIONS_PER_USER));
+        let rows: Vec<Row> = self.link.rows(&CONNECTIONS, of).await?;
+        let mut connections = rows.into_iter().map(connection).collect::<Result<Vec<_>, _>>()?;
+        connections.sort_by_key(|connection| (connection.opened_at, connection.id));
+        Ok(connections)
+    }
+
+    async fn connections_of_node(&self, node: NodeId, bucket: u8) -> Result<Vec<ConnectionRef>, StoreError> {
+        let of = (node.0, i16::from(bucket), limit(PAGE_ROWS));
+        let rows: Vec<(String, String, Uuid)> = self.link.rows(&CONNECTIONS_OF_NODE, of).await?;
+        let found = rows.into_iter().map(|(tenant, sub, id)| {
+            let tenant = Tenant::parse(&tenant).map_err(StoreError::invalid)?;
+            Ok(ConnectionRef { user: User { tenant, sub }, id })
+        });
+        found.collect()
+    }
+}
+
+fn bucket(id: Uuid) -> i16 {
+    bucket_of(id).into()
+}
+
+fn connection((id, node, device, status, custom, channels, opened_at): Row) -> Result<Connection, StoreError> {
+    let unknown = || StoreError::invalid("a row has a device or a status that is not known");
+    let status = status.map(|status| Status::parse(&status).ok_or_else(unknown)).transpose()?;
+    Ok(Connection {
+        id,
+        node: NodeId(node),
+        device: DeviceKind::parse(&device).ok_or_else(unknown)?,
+        status,
+        custom,
+        channels: channels.unwrap_or_default(),
+        opened_at: Timestamp::from_millis(opened_at),
+    })
+}

@@ -1,0 +1,263 @@
+//! The way to the store: one session with its prepared statements, and a breaker before it.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures::future::try_join_all;
+use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::errors::{DbError, ExecutionError, RequestAttemptError};
+use scylla::frame::types::{Consistency, SerialConsistency};
+use scylla::policies::load_balancing::DefaultPolicy;
+use scylla::policies::retry::FallthroughRetryPolicy;
+use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
+use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
+use scylla::response::PagingState;
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::prepared::PreparedStatement;
+use scylla::value::{CqlValue, Row};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::breaker::Breaker;
+use super::statements::{ALL, Kind, Statement};
+use super::{CqlConfig, migrations};
+use crate::error::StoreError;
+
+/// After so long a read is asked of a second replica, too.
+const SPECULATE_AFTER: Duration = Duration::from_millis(100);
+/// Rows that are read at a time.
+const PAGE_ROWS: i32 = 250;
+/// How long a connection may take to be made.
+const CONNECT_WAIT: Duration = Duration::from_secs(3);
+/// What the first column of a compare-and-set's answer is called.
+const APPLIED: &str = "[applied]";
+
+/// The way.
+#[derive(Debug)]
+pub struct Link {
+    config: CqlConfig,
+    ready: RwLock<Option<Arc<Ready>>>,
+    breaker: Mutex<Breaker>,
+}
+
+struct Ready {
+    session: Session,
+    statements: HashMap<&'static str, PreparedStatement>,
+}
+
+/// What became of a compare-and-set.
+#[derive(Debug, Default)]
+pub struct Cas {
+    /// It was made.
+    pub applied: bool,
+    columns: Vec<(String, CqlValue)>,
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ready")
+    }
+}
+
+impl Link {
+    /// Nobody was asked yet.
+    pub fn new(config: CqlConfig) -> Self {
+        Self { config, ready: RwLock::new(None), breaker: Mutex::default() }
+    }
+
+    /// Opens the session and prepares every statement.
+    ///
+    /// # Errors
+    /// See [`CqlStore::connect`](super::CqlStore::connect).
+    pub async fn connect(&self) -> Result<(), StoreError> {
+        let session = session(&self.config, Some(&self.config.keyspace)).await?;
+        migrations::check(&session).await?;
+        let plain = profile(self.config.timeout).into_handle();
+        let speculating = SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval: SPECULATE_AFTER };
+        let reading = profile_of(self.config.timeout).speculative_execution_policy(Some(Arc::new(speculating))).build();
+        let reading = reading.into_handle();
+        let prepared = ALL.iter().map(|statement| prepare(&session, statement, &plain, &reading));
+        let statements = try_join_all(prepared).await?.into_iter().collect();
+        *self.ready.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Ready { session, statements }));
+        self.breaker().answered();
+        Ok(())
+    }
+
+    /// Writes.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn write(&self, statement: &Statement, values: impl SerializeRow) -> Result<(), StoreError> {
+        let (ready, prepared) = self.statement(statement)?;
+        let answer = ready.session.execute_unpaged(&prepared, values).await;
+        self.judge(statement, answer).map(drop)
+    }
+
+    /// Reads rows, page by page.
+    ///
+    /// # Errors
+    /// The store does not answer, or a row is not of the form asked for.
+    pub async fn rows<T>(&self, statement: &Statement, values: impl SerializeRow) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+    {
+        let (ready, prepared) = self.statement(statement)?;
+        let (mut rows, mut from) = (Vec::new(), PagingState::start());
+        loop {
+            let answer = ready.session.execute_single_page(&prepared, &values, from).await;
+            let (page, next) = self.judge(statement, answer)?;
+            let page = page.into_rows_result().map_err(StoreError::invalid)?;
+            for row in page.rows::<T>().map_err(StoreError::invalid)? {
+                rows.push(row.map_err(StoreError::invalid)?);
+            }
+            match next.into_paging_control_flow() {
+                ControlFlow::Break(()) => return Ok(rows),
+                ControlFlow::Continue(behind) => from = behind,
+            }
+        }
+    }
+
+    /// Reads the one row that there can be.
+    ///
+    /// # Errors
+    /// As [`Self::rows`].
+    pub async fn row<T>(&self, statement: &Statement, values: impl SerializeRow) -> Result<Option<T>, StoreError>
+    where
+        T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+    {
+        Ok(self.rows(statement, values).await?.pop())
+    }
+
+    /// Compares and sets.
+    ///
+    /// # Errors
+    /// The store does not answer; it may have been made.
+    pub async fn cas(&self, statement: &Statement, values: impl SerializeRow) -> Result<Cas, StoreError> {
+        let (ready, prepared) = self.statement(statement)?;
+        let answer = ready.session.execute_unpaged(&prepared, values).await;
+        let rows = self.judge(statement, answer)?.into_rows_result().map_err(StoreError::invalid)?;
+        let names: Vec<String> = rows.column_specs().iter().map(|column| column.name().to_owned()).collect();
+        let row: Row = rows.first_row().map_err(StoreError::invalid)?;
+        let named = names.into_iter().zip(row.columns).filter_map(|(name, value)| Some((name, value?)));
+        let columns: Vec<(String, CqlValue)> = named.collect();
+        let applied = columns.iter().any(|(name, value)| name == APPLIED && *value == CqlValue::Boolean(true));
+        Ok(Cas { applied, columns })
+    }
+
+    fn statement(&self, statement: &Statement) -> Result<(Arc<Ready>, PreparedStatement), StoreError> {
+        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let ready = ready.ok_or_else(|| StoreError::unavailable("it was not reached yet"))?;
+        let prepared = ready.statements.get(statement.text).cloned();
+        let prepared = prepared.ok_or_else(|| StoreError::invalid("a statement is not prepared"))?;
+        match self.breaker().admits(Instant::now()) {
+            true => Ok((ready, prepared)),
+            false => Err(StoreError::unavailable("it did not answer several times, and is left alone for a moment")),
+        }
+    }
+
+    /// Who fights over one row waits for the others, and says nothing of the store.
+    fn judge<T>(&self, statement: &Statement, answer: Result<T, ExecutionError>) -> Result<T, StoreError> {
+        let answer = answer.map_err(|error| classify(&error));
+        match &answer {
+            Ok(_) | Err(StoreError::Invalid { .. }) => self.breaker().answered(),
+            Err(_) if statement.kind == Kind::Lwt => {}
+            Err(StoreError::Timeout | StoreError::Unavailable { .. }) => self.breaker().failed(Instant::now()),
+        }
+        answer
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cas {
+    /// What stands in a column, where it was not made.
+    pub fn uuid(&self, name: &str) -> Option<Uuid> {
+        self.columns.iter().find(|(column, _)| column == name).and_then(|(_, value)| value.as_uuid())
+    }
+}
+
+/// A session; in a keyspace where one is named.
+///
+/// # Errors
+/// `Unavailable`.
+pub async fn session(config: &CqlConfig, keyspace: Option<&str>) -> Result<Session, StoreError> {
+    let mut builder = SessionBuilder::new()
+        .known_nodes(&config.hosts)
+        .connection_timeout(CONNECT_WAIT)
+        .timestamp_generator(Arc::new(MonotonicTimestampGenerator::new()))
+        .fetch_schema_metadata(false)
+        .default_execution_profile_handle(profile(config.timeout).into_handle());
+    if let Some((name, password)) = &config.login {
+        builder = builder.user(name, password);
+    }
+    if let Some(keyspace) = keyspace {
+        builder = builder.use_keyspace(keyspace, true);
+    }
+    if let Some(datacenter) = &config.datacenter {
+        let policy = DefaultPolicy::builder().prefer_datacenter(datacenter.clone()).build();
+        let profile = profile_of(config.timeout).load_balancing_policy(policy).build();
+        builder = builder.default_execution_profile_handle(profile.into_handle());
+    }
+    builder.build().await.map_err(StoreError::unavailable)
+}
+
+async fn prepare(
+    session: &Session,
+    statement: &'static Statement,
+    plain: &ExecutionProfileHandle,
+    reading: &ExecutionProfileHandle,
+) -> Result<(&'static str, PreparedStatement), StoreError> {
+    let prepared = session.prepare(statement.text).await;
+    let mut prepared = prepared.map_err(|error| StoreError::invalid(format_args!("{}: {error}", statement.text)))?;
+    prepared.set_page_size(PAGE_ROWS);
+    prepared.set_is_idempotent(statement.kind != Kind::Lwt);
+    prepared.set_execution_profile_handle(Some(plain.clone()));
+    match statement.kind {
+        Kind::Write => {}
+        Kind::Read => prepared.set_execution_profile_handle(Some(reading.clone())),
+        Kind::Settled => prepared.set_consistency(Consistency::LocalSerial),
+        Kind::Lwt => prepared.set_retry_policy(Some(Arc::new(FallthroughRetryPolicy::new()))),
+    }
+    Ok((statement.text, prepared))
+}
+
+fn profile(timeout: Duration) -> ExecutionProfile {
+    profile_of(timeout).build()
+}
+
+fn profile_of(timeout: Duration) -> scylla::client::execution_profile::ExecutionProfileBuilder {
+    ExecutionProfile::builder()
+        .consistency(Consistency::LocalQuorum)
+        .serial_consistency(Some(SerialConsistency::LocalSerial))
+        .request_timeout(Some(timeout))
+}
+
+/// The driver's many errors as our three.
+pub fn classify(error: &ExecutionError) -> StoreError {
+    use ExecutionError::LastAttemptError;
+    use RequestAttemptError::DbError as Db;
+    let is_late = matches!(
+        error,
+        ExecutionError::RequestTimeout(_)
+            | LastAttemptError(Db(DbError::WriteTimeout { .. } | DbError::ReadTimeout { .. }, _))
+    );
+    let is_wrong = matches!(
+        error,
+        ExecutionError::BadQuery(_)
+            | LastAttemptError(Db(DbError::SyntaxError | DbError::Invalid | DbError::Unauthorized, _))
+    );
+    if is_late {
+        StoreError::Timeout
+    } else if is_wrong {
+        StoreError::invalid(error)
+    } else {
+        StoreError::unavailable(error)
+    }
+}

@@ -1,0 +1,100 @@
+//! Every statement of the CQL body, so that all can be prepared when it connects, and checked by a test against the tables.
+
+use super::statements::Kind::{Lwt, Read, Settled, Write};
+
+/// A statement, and how it is executed.
+#[derive(Debug)]
+pub struct Statement {
+    /// In CQL.
+    pub text: &'static str,
+    /// How.
+    pub kind: Kind,
+}
+
+/// How a statement is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// LOCAL_QUORUM; made again by the driver where it may not have been made: twice is the same as once.
+    Write,
+    /// LOCAL_QUORUM, and asked of a second replica where the first is slow.
+    Read,
+    /// LOCAL_SERIAL: sees every compare-and-set that was told as done, and finishes those that were begun.
+    Settled,
+    /// Compare-and-set, at LOCAL_SERIAL. Never made again by itself.
+    Lwt,
+}
+
+macro_rules! statements {
+    ($($name:ident: $kind:ident $text:literal;)+) => {
+        $(pub static $name: Statement = Statement { text: $text, kind: $kind };)+
+        /// All of them.
+        pub static ALL: &[&Statement] = &[$(&$name),+];
+    };
+}
+
+statements! {
+    PUT_CURSOR: Write "INSERT INTO cursors (tenant, sub, device, stream, position, acknowledged, channels) \
+        VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?";
+    CURSOR: Read "SELECT position, acknowledged, channels FROM cursors \
+        WHERE tenant = ? AND sub = ? AND device = ? AND stream = ?";
+    CURSORS: Read "SELECT device, stream, position, acknowledged, channels FROM cursors \
+        WHERE tenant = ? AND sub = ? LIMIT ?";
+    REMOVE_CURSOR: Write "DELETE FROM cursors USING TIMESTAMP ? \
+        WHERE tenant = ? AND sub = ? AND device = ? AND stream = ?";
+
+    PUT_SUBSCRIPTION: Write "INSERT INTO subscriptions (tenant, sub, device, channels) VALUES (?, ?, ?, ?) USING TTL ?";
+    SUBSCRIPTION: Read "SELECT channels FROM subscriptions WHERE tenant = ? AND sub = ? AND device = ?";
+    SUBSCRIPTIONS: Read "SELECT device, WRITETIME(channels) FROM subscriptions WHERE tenant = ? AND sub = ? LIMIT ?";
+    REMOVE_SUBSCRIPTION: Write "DELETE FROM subscriptions WHERE tenant = ? AND sub = ? AND device = ?";
+
+    BEAT: Write "INSERT INTO nodes (ring, node, beats) VALUES (?, ?, ?) USING TTL ?";
+    NODES: Read "SELECT node, beats FROM nodes WHERE ring = ? LIMIT ?";
+    REMOVE_NODE: Write "DELETE FROM nodes WHERE ring = ? AND node = ?";
+    CLAIM_SWEEP: Lwt "INSERT INTO sweeps (node, sweeper) VALUES (?, ?) IF NOT EXISTS USING TTL ?";
+    KEEP_SWEEP: Lwt "UPDATE sweeps USING TTL ? SET sweeper = ? WHERE node = ? IF sweeper = ?";
+
+    PUT_CONNECTION: Write "INSERT INTO connections \
+        (tenant, sub, connection, node, device, status, custom, channels, opened_at) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?";
+    PUT_CONNECTION_OF_NODE: Write "INSERT INTO connections_by_node (node, bucket, tenant, sub, connection) \
+        VALUES (?, ?, ?, ?, ?) USING TTL ?";
+    REMOVE_CONNECTION: Write "DELETE FROM connections WHERE tenant = ? AND sub = ? AND connection = ?";
+    REMOVE_CONNECTION_OF_NODE: Write "DELETE FROM connections_by_node \
+        WHERE node = ? AND bucket = ? AND tenant = ? AND sub = ? AND connection = ?";
+    CONNECTIONS: Read "SELECT connection, node, device, status, custom, channels, opened_at FROM connections \
+        WHERE tenant = ? AND sub = ? LIMIT ?";
+    CONNECTIONS_OF_NODE: Read "SELECT tenant, sub, connection FROM connections_by_node \
+        WHERE node = ? AND bucket = ? LIMIT ?";
+
+    PRESENCE: Settled "SELECT status, custom, devices, last_seen, audience, version, announced FROM presence \
+        WHERE tenant = ? AND sub = ?";
+    PRESENCE_SHOWN: Read "SELECT status, custom, devices, last_seen, audience, version, announced FROM presence \
+        WHERE tenant = ? AND sub = ?";
+    FIRST_PRESENCE: Lwt "INSERT INTO presence \
+        (tenant, sub, status, custom, devices, last_seen, audience, version, announced) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, 1, 0) IF NOT EXISTS USING TTL ?";
+    NEXT_PRESENCE: Lwt "UPDATE presence USING TTL ? \
+        SET status = ?, custom = ?, devices = ?, last_seen = ?, audience = ?, version = ?, announced = ? \
+        WHERE tenant = ? AND sub = ? IF version = ? AND announced = ?";
+    PRESENCE_ANNOUNCED: Lwt "UPDATE presence USING TTL ? SET version = ?, announced = ? \
+        WHERE tenant = ? AND sub = ? IF version = ?";
+
+    PUT_MEMBER: Write "INSERT INTO members (tenant, channel, bucket, sub, connection, node) \
+        VALUES (?, ?, ?, ?, ?, ?) USING TTL ?";
+    REMOVE_MEMBER: Write "DELETE FROM members \
+        WHERE tenant = ? AND channel = ? AND bucket = ? AND sub = ? AND connection = ?";
+    MEMBERS: Read "SELECT sub, connection, node FROM members WHERE tenant = ? AND channel = ? AND bucket = ? LIMIT ?";
+    MEMBERS_BEHIND: Read "SELECT sub, connection, node FROM members \
+        WHERE tenant = ? AND channel = ? AND bucket = ? AND (sub, connection) > (?, ?) LIMIT ?";
+
+    OCCUPANCY: Settled "SELECT occupied, version, announced FROM occupancy WHERE tenant = ? AND channel = ?";
+    FIRST_OCCUPANCY: Lwt "INSERT INTO occupancy (tenant, channel, occupied, version, announced) \
+        VALUES (?, ?, ?, 1, 0) IF NOT EXISTS USING TTL ?";
+    NEXT_OCCUPANCY: Lwt "UPDATE occupancy USING TTL ? SET occupied = ?, version = ?, announced = ? \
+        WHERE tenant = ? AND channel = ? IF version = ? AND announced = ?";
+    OCCUPANCY_ANNOUNCED: Lwt "UPDATE occupancy USING TTL ? SET version = ?, announced = ? \
+        WHERE tenant = ? AND channel = ? IF version = ?";
+}
+
+/// A statement by which a store that answers is told from one that does not.
+pub static PING: &Statement = &NODES;
