@@ -45,9 +45,11 @@ pub struct RouterConfig {
     /// A record whose id was delivered within this window is a repeat, unless its type's catalogue says `dedupe`.
     #[serde(rename = "dedupe_window_ms", with = "millis")]
     pub dedupe_window: Duration,
-    /// Ids remembered for a source partition, at about 20 bytes each; at it the oldest are forgotten, so the window gets shorter, and that is
-    /// counted.
+    /// Ids remembered in memory for a source partition, at about 20 bytes each; beyond half of them they go to the disk.
     pub dedupe_entries_max: usize,
+    /// Ids remembered on disk for a source partition, at 20 bytes each there and 2¼ in memory; at it the oldest are forgotten, so the window
+    /// gets shorter, and that is counted. With 0 nothing goes to the disk, and so it is in memory.
+    pub dedupe_spilled_max: usize,
     /// Records of a source partition parked while a schema or a row is waited for; at it who waits for a row goes on without,
     /// and where nobody does, the partition waits.
     pub parked_records_max: usize,
@@ -84,6 +86,7 @@ impl Default for RouterConfig {
             append_linger: Duration::from_millis(5),
             dedupe_window: Duration::from_secs(600),
             dedupe_entries_max: 1_000_000,
+            dedupe_spilled_max: 8_000_000,
             parked_records_max: 1_000,
             parked_bytes_max: 8 * 1024 * 1024,
             reference_bytes_max: 64 * 1024 * 1024,

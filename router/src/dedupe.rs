@@ -1,12 +1,21 @@
 //! A producer's repeats: which ids were delivered within the window of their type (design 3.4).
 //!
 //! In: the identity, offset and append time of each record that is delivered, and of each kept delivery of earlier epochs, with how long it
-//! counts. Out: whether a record is a repeat. "Delivered" is a fact read from the lanes, never planned again. Pure.
+//! counts. Out: whether a record is a repeat. "Delivered" is a fact read from the lanes, never planned again. So many ids are in memory,
+//! so many more on disk ([`Room`]), which is written beside the router's loop and read only for what is there (ADR 25).
 
 mod ids;
+mod run;
+mod spilled;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hasher;
+use std::ops::AddAssign;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ids::Ids;
@@ -43,15 +52,43 @@ pub(crate) struct Windows<'a> {
     pub otherwise: Duration,
 }
 
+/// Ids in the hash table, of each window and source partition.
+const HEAD_IDS_MAX: usize = 16 * 1024;
+/// The hash table is at most such a part of all ids in memory.
+const HEADS: usize = 8;
+
+/// How many ids of a source partition there may be, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    /// In runs in memory, beside a hash table for each window. When half of them are there they go to the disk; at all of them the oldest are
+    /// forgotten.
+    pub memory_ids: usize,
+    /// On disk; beyond it the oldest are forgotten. With none nothing goes there.
+    pub disk_ids: usize,
+    /// Where on disk.
+    pub directory: Arc<Path>,
+}
+
 /// The ids of one source partition.
 #[derive(Debug)]
 pub(crate) struct Window {
     /// By how long they count.
     delivered: BTreeMap<Duration, Ids>,
-    ids_max: usize,
+    room: Room,
+    /// The disk did not take the last ones: it is asked again once some are forgotten.
+    is_refused: bool,
     /// Kept deliveries of earlier epochs from beyond the commit, until their records are met.
     noted: HashMap<Identity, Vec<Seen>>,
     forgotten_early: u64,
+}
+
+/// How many ids stand where.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// In memory.
+    pub memory: usize,
+    /// On disk.
+    pub disk: usize,
 }
 
 impl Identity {
@@ -59,6 +96,31 @@ impl Identity {
     fn share_of(self, len: usize) -> usize {
         let share = u64::try_from(len).map_or(0, |len| (u128::from(self.0) * u128::from(len)) >> u64::BITS);
         usize::try_from(share).unwrap_or(0)
+    }
+
+    /// What tells it, nearly always, from others of the same height.
+    fn print(self) -> u16 {
+        let [.., high, low] = self.1.to_be_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
+    /// Spread as hashes are.
+    #[cfg(test)]
+    fn spread(n: u64) -> Self {
+        Self(n.wrapping_mul(0x9e37_79b9_7f4a_7c15), n)
+    }
+}
+
+impl AddAssign for Held {
+    fn add_assign(&mut self, other: Self) {
+        self.memory += other.memory;
+        self.disk += other.disk;
+    }
+}
+
+impl Room {
+    fn head_ids(&self) -> usize {
+        (self.memory_ids / HEADS).clamp(1, HEAD_IDS_MAX)
     }
 }
 
@@ -109,9 +171,9 @@ impl IdentityKey {
 }
 
 impl Window {
-    /// An empty window of so many ids.
-    pub(crate) fn new(ids_max: usize) -> Self {
-        Self { delivered: BTreeMap::new(), ids_max, noted: HashMap::new(), forgotten_early: 0 }
+    /// An empty window.
+    pub(crate) fn new(room: Room) -> Self {
+        Self { delivered: BTreeMap::new(), room, is_refused: false, noted: HashMap::new(), forgotten_early: 0 }
     }
 
     /// Notes a kept delivery from beyond the commit: every other record of its id in the window is a repeat, an earlier one too.
@@ -132,32 +194,48 @@ impl Window {
     /// Remembers a record that is delivered, and whose id counts so long. At the limit the oldest are forgotten before their time.
     pub(crate) fn remember(&mut self, identity: Identity, seen: Seen, within: Duration) {
         self.unnote(identity, seen.offset);
-        self.delivered.entry(within).or_default().insert(identity, seen.time);
-        self.bound();
+        if self.of(within).insert(identity, seen.time) {
+            self.bound();
+        }
     }
 
-    /// Takes what another one remembers.
+    /// Takes what another one remembers; to be settled behind it.
     pub(crate) fn absorb(&mut self, other: Self) {
         for (within, ids) in other.delivered {
-            self.delivered.entry(within).or_default().absorb(ids);
+            self.of(within).absorb(ids);
         }
         for (identity, mut seen) in other.noted {
             self.noted.entry(identity).or_default().append(&mut seen);
         }
         self.forgotten_early += other.forgotten_early;
+        self.spill();
+    }
+
+    /// Whether there will soon be no room in memory, before what is on its way to the disk is there.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.is_spilling() && self.in_runs() > self.room.memory_ids / 4 * 3
+    }
+
+    /// Waits for what is on its way to the disk.
+    pub(crate) async fn settle(&mut self) {
+        for ids in self.delivered.values_mut() {
+            self.is_refused |= !ids.settle().await;
+        }
         self.bound();
     }
 
     /// Forgets what no record appended at `first_open` or later can repeat.
     pub(crate) fn expire(&mut self, first_open: Timestamp) {
+        self.take_written();
         for (within, ids) in &mut self.delivered {
-            ids.expire(first_open.minus(*within));
+            self.forgotten_early += count(ids.expire(first_open.minus(*within)));
         }
     }
 
     /// How many ids it holds.
-    pub(crate) fn ids(&self) -> usize {
-        self.delivered.values().map(Ids::len).sum()
+    pub(crate) fn held(&self) -> Held {
+        let in_heads: usize = self.delivered.values().map(Ids::in_head).sum();
+        Held { memory: in_heads + self.in_runs(), disk: self.on_disk() }
     }
 
     /// How many were forgotten before their time since this was asked last.
@@ -165,13 +243,61 @@ impl Window {
         std::mem::take(&mut self.forgotten_early)
     }
 
-    fn bound(&mut self) {
-        while self.ids() > self.ids_max {
-            let oldest =
-                self.delivered.values_mut().filter(|ids| ids.oldest().is_some()).min_by_key(|ids| ids.oldest());
-            let Some(forgotten) = oldest.and_then(Ids::forget_oldest) else { return };
-            self.forgotten_early += u64::try_from(forgotten).unwrap_or(u64::MAX);
+    fn of(&mut self, within: Duration) -> &mut Ids {
+        let head_ids = self.room.head_ids();
+        self.delivered.entry(within).or_insert_with(|| Ids::new(head_ids))
+    }
+
+    fn in_runs(&self) -> usize {
+        self.delivered.values().map(Ids::in_runs).sum()
+    }
+
+    fn on_disk(&self) -> usize {
+        self.delivered.values().map(Ids::on_disk).sum()
+    }
+
+    fn is_spilling(&self) -> bool {
+        self.delivered.values().any(Ids::is_spilling)
+    }
+
+    fn take_written(&mut self) {
+        for ids in self.delivered.values_mut().filter(|ids| ids.is_spilling()) {
+            self.is_refused |= !ids.take_written();
         }
+    }
+
+    fn bound(&mut self) {
+        self.take_written();
+        if self.in_runs() > self.room.memory_ids / 2 {
+            self.spill();
+        }
+        while self.in_runs() > self.room.memory_ids && self.forget_in_memory() {}
+        while self.on_disk() > self.room.disk_ids && self.forget_on_disk() {}
+    }
+
+    /// Sends the most that it can to the disk, unless something is on its way there.
+    fn spill(&mut self) {
+        if self.room.disk_ids == 0 || self.is_refused || self.is_spilling() {
+            return;
+        }
+        if let Some(most) = self.delivered.values_mut().max_by_key(|ids| ids.in_runs()) {
+            most.spill(&self.room.directory);
+        }
+    }
+
+    fn forget_in_memory(&mut self) -> bool {
+        let runs = self.delivered.values_mut().filter(|ids| ids.oldest().is_some());
+        let forgotten = runs.min_by_key(|ids| ids.oldest()).and_then(Ids::forget_oldest);
+        self.is_refused &= forgotten.is_none();
+        self.forgotten_early += count(forgotten.unwrap_or_default());
+        forgotten.is_some()
+    }
+
+    fn forget_on_disk(&mut self) -> bool {
+        let runs = self.delivered.values_mut().filter(|ids| ids.oldest_spilled().is_some());
+        let forgotten = runs.min_by_key(|ids| ids.oldest_spilled()).and_then(Ids::forget_oldest_spilled);
+        self.forgotten_early += count(forgotten.unwrap_or_default());
+        forgotten.is_some()
     }
 
     /// Forgets what was noted: it is of another log under the same name.
@@ -192,87 +318,10 @@ impl Window {
     }
 }
 
-fn distance(a: Timestamp, b: Timestamp) -> Duration {
-    Duration::from_millis(a.millis().abs_diff(b.millis()))
+fn count(ids: usize) -> u64 {
+    u64::try_from(ids).unwrap_or(u64::MAX)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use schemas::time::Timestamp;
-
-    use super::{Identity, Seen, Window};
-
-    const MINUTE: i64 = 60_000;
-
-    fn at(offset: u64, minute: i64) -> Seen {
-        Seen { offset, time: Timestamp::from_millis(minute * MINUTE) }
-    }
-
-    const TEN: Duration = Duration::from_secs(600);
-
-    fn window() -> Window {
-        Window::new(20_000)
-    }
-
-    #[test]
-    fn a_repeat_lies_within_the_window_and_its_edge_counts() {
-        let (mut window, id) = (window(), Identity(1, 1));
-        assert!(!window.is_repeat(id, at(0, 0), TEN));
-        window.remember(id, at(0, 0), TEN);
-        assert!(window.is_repeat(id, at(1, 10), TEN));
-        assert!(!window.is_repeat(id, at(1, 11), TEN));
-        assert!(!window.is_repeat(Identity(1, 2), at(1, 1), TEN));
-    }
-
-    #[test]
-    fn a_noted_id_makes_an_earlier_record_a_repeat_but_not_itself() {
-        let (mut window, id) = (window(), Identity(1, 1));
-        window.note(id, at(7, 2));
-        assert!(window.is_repeat(id, at(5, 1), TEN));
-        assert!(!window.is_repeat(id, at(7, 2), TEN));
-        window.remember(id, at(7, 2), TEN);
-        assert!(window.is_repeat(id, at(9, 3), TEN));
-    }
-
-    #[test]
-    fn ids_of_each_type_count_for_their_own_time() {
-        let (mut window, hour) = (window(), Duration::from_secs(3_600));
-        window.remember(Identity(1, 1), at(0, 0), TEN);
-        window.remember(Identity(2, 2), at(1, 0), hour);
-        window.expire(Timestamp::from_millis(50 * MINUTE));
-        assert!(!window.is_repeat(Identity(1, 1), at(2, 50), TEN));
-        assert!(window.is_repeat(Identity(2, 2), at(2, 50), hour));
-    }
-
-    #[test]
-    fn a_parked_record_still_finds_what_it_repeats() {
-        let (mut window, id) = (window(), Identity(1, 1));
-        window.remember(id, at(0, 0), TEN);
-        window.expire(Timestamp::from_millis(9 * MINUTE));
-        assert!(window.is_repeat(id, at(1, 9), TEN));
-    }
-
-    #[test]
-    fn at_the_limit_the_oldest_are_forgotten_and_counted() {
-        let mut window = window();
-        for n in 0..40_000 {
-            window.remember(Identity(n, n), at(n, i64::try_from(n / 1_000).unwrap()), TEN);
-        }
-        assert!(window.ids() <= 20_000);
-        assert!(!window.is_repeat(Identity(1, 1), at(50_000, 1), TEN));
-        assert!(window.is_repeat(Identity(39_999, 39_999), at(50_000, 40), TEN));
-        assert_eq!(window.take_forgotten_early(), u64::try_from(40_000 - window.ids()).unwrap());
-        assert_eq!(window.take_forgotten_early(), 0);
-    }
-
-    #[test]
-    fn an_id_delivered_again_after_the_window_counts_from_then_on() {
-        let (mut window, id) = (window(), Identity(1, 1));
-        window.remember(id, at(0, 0), TEN);
-        window.remember(id, at(1, 11), TEN);
-        window.expire(Timestamp::from_millis(20 * MINUTE));
-        assert!(window.is_repeat(id, at(2, 20), TEN));
-    }
+fn distance(a: Timestamp, b: Timestamp) -> Duration {
+    Duration::from_millis(a.millis().abs_diff(b.millis()))
 }

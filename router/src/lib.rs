@@ -46,7 +46,7 @@ pub use config::RouterConfig;
 pub use error::RouterError;
 pub use metadata::{Metadata, MetadataError};
 
-use dedupe::IdentityKey;
+use dedupe::{IdentityKey, Room};
 use frames::{Frames, FramesError};
 use session::{End, Session, SessionParts, Status};
 use world::World;
@@ -166,6 +166,11 @@ impl Router {
             routed: generations.routed(),
             sizes: generations.sizes(),
             identities: IdentityKey::random(),
+            ids: Room {
+                memory_ids: self.config.dedupe_entries_max,
+                disk_ids: self.config.dedupe_spilled_max,
+                directory: self.deps.scratch.as_path().into(),
+            },
         })
     }
 

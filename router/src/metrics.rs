@@ -3,6 +3,7 @@
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
 use crate::decode::Reason;
+use crate::dedupe::Held;
 
 const DELIVERED: &str = "tidegate_router_delivered_total";
 const REPEATS: &str = "tidegate_router_repeats_total";
@@ -34,7 +35,7 @@ pub(crate) fn describe() {
     describe_counter!(ROW_WAITS, Unit::Count, "times that an event was parked for a row of a reference table");
     describe_counter!(UNREADABLE_ROWS, Unit::Count, "records of reference tables that do not fit their schema");
     describe_gauge!(ROWS, Unit::Count, "rows of reference tables, by where they stand");
-    describe_gauge!(IDS, Unit::Count, "ids remembered, to recognise producers' repeats");
+    describe_gauge!(IDS, Unit::Count, "ids remembered, to recognise producers' repeats, by where they stand");
     describe_gauge!(PARTITIONS, Unit::Count, "source partitions being routed");
     describe_gauge!(PARKED, Unit::Count, "records parked while a schema or a row is waited for");
     describe_gauge!(BEHIND, Unit::Count, "source partitions that are still planned with earlier catalogues");
@@ -100,8 +101,9 @@ pub(crate) fn standing(partitions: usize, parked: usize, waiting: usize) {
 }
 
 /// Ids remembered, over all source partitions.
-pub(crate) fn ids(ids: usize) {
-    gauge!(IDS).set(real(ids));
+pub(crate) fn ids(held: Held) {
+    gauge!(IDS, "where" => "memory").set(real(held.memory));
+    gauge!(IDS, "where" => "disk").set(real(held.disk));
 }
 
 /// Source partitions that have not come to their barrier.

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::attempt::Care;
 use crate::commit::{Commits, Standing};
-use crate::dedupe::Window;
+use crate::dedupe::{Held, Window};
 use crate::deliver::Landing;
 use crate::noted::NotedOrigins;
 use crate::outbox::Outgoing;
@@ -152,8 +152,8 @@ impl Ownership {
     }
 
     /// Ids that are remembered.
-    pub(crate) fn ids(&self) -> usize {
-        self.window.ids()
+    pub(crate) fn ids(&self) -> Held {
+        self.window.held()
     }
 
     /// Records that were read and not yet taken.

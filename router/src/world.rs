@@ -12,7 +12,7 @@ use schemas::lane::Lane;
 use schemas::partition::DeliveryPartition;
 
 use crate::config::RouterConfig;
-use crate::dedupe::IdentityKey;
+use crate::dedupe::{IdentityKey, Room};
 use crate::frames::Frames;
 
 /// The fixed surroundings of all ownerships.
@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub sizes: Vec<u32>,
     /// The secret of the identities.
     pub identities: IdentityKey,
+    /// For the ids of each source partition.
+    pub ids: Room,
 }
 
 impl World {

@@ -79,7 +79,7 @@ impl ClaimWorld {
         let mut all: HashMap<TopicPartition, Found> = HashMap::new();
         while let Some(found) = reads.try_next().await? {
             for (partition, part) in found {
-                all.entry(partition).or_insert_with(|| Found::new(&self.world)).join(part);
+                all.entry(partition).or_insert_with(|| Found::new(&self.world)).join(part).await;
             }
         }
         Ok(all)
@@ -116,8 +116,10 @@ impl ClaimWorld {
             };
             metrics::read_back(page.records.len());
             for record in page.records.iter().filter(|record| record.offset < own) {
-                if let Judged::Kept(delivery) = floors.judge(record) {
-                    self.note(bases, at, record, &delivery, &mut found);
+                if let Judged::Kept(delivery) = floors.judge(record)
+                    && let Some(found) = self.note(bases, at, record, &delivery, &mut found)
+                {
+                    found.keep_up().await;
                 }
             }
             empty = if page.next > next { 0 } else { empty + 1 };
@@ -147,16 +149,17 @@ impl ClaimWorld {
         Ok(low.min(by_time).max(start))
     }
 
-    fn note(
+    /// Notes a delivery of a claimed partition; that partition's.
+    fn note<'a>(
         &self,
         bases: &Bases<'_>,
         lane: usize,
         record: &Record,
         delivery: &Delivery,
-        found: &mut HashMap<TopicPartition, Found>,
-    ) {
+        found: &'a mut HashMap<TopicPartition, Found>,
+    ) -> Option<&'a mut Found> {
         let origin = &delivery.origin;
-        let Some(basis) = bases.get(&origin.partition) else { return };
+        let basis = bases.get(&origin.partition)?;
         let (one, within) = (basis.one, basis.window_of(&delivery.event_type));
         let identity = self.world.identities.of_delivery(delivery);
         let low = one.base.metadata.lows.get(lane).copied().unwrap_or(0);
@@ -170,6 +173,7 @@ impl ClaimWorld {
             let seen = Seen { offset: origin.offset, time: delivery.accepted_time };
             found.past.remember(identity, seen, within);
         }
+        Some(found)
     }
 }
 
@@ -185,7 +189,7 @@ impl Basis<'_> {
 
 impl Found {
     pub(super) fn new(world: &World) -> Self {
-        Self { noted: BTreeMap::new(), past: Window::new(world.config.dedupe_entries_max) }
+        Self { noted: BTreeMap::new(), past: Window::new(world.ids.clone()) }
     }
 
     /// The ownership that follows.
@@ -206,8 +210,16 @@ impl Found {
         Opened { owned: one.owned, epoch: one.epoch, standing, planning, lanes, noted, window }
     }
 
-    fn join(&mut self, other: Self) {
+    async fn join(&mut self, other: Self) {
         self.noted.extend(other.noted);
         self.past.absorb(other.past);
+        self.past.settle().await;
+    }
+
+    /// Reads no further before the disk has taken what memory has no room for.
+    async fn keep_up(&mut self) {
+        if self.past.is_pressed() {
+            self.past.settle().await;
+        }
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{ENDS_INTERVAL, FULL_PAUSE, Session};
 use crate::decode::Reason;
+use crate::dedupe::Held;
 use crate::deliver::{Handed, Incarnation};
 use crate::metrics;
 use crate::outbox::{Cargo, Outgoing};
@@ -124,7 +125,7 @@ impl Session {
     /// Fetching rests while enough waits, and goes on when half of it is handled.
     fn rest_and_resume(&mut self) {
         let inbox_max = self.world.config.inbox_records_max;
-        let (mut parked, mut waiting, mut behind, mut ids) = (0, 0, 0, 0);
+        let (mut parked, mut waiting, mut behind, mut ids) = (0, 0, 0, Held::default());
         for holding in self.holdings.values_mut() {
             let Some(ownership) = holding.incarnation.and_then(|incarnation| self.ownerships.get(&incarnation)) else {
                 continue;

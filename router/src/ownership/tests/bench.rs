@@ -90,7 +90,7 @@ impl Bench {
             planning: if shape.old_catalogue { old } else { world.catalogues.clone() },
             lanes: (0..3).map(lane).collect(),
             noted,
-            window: Window::new(world.config.dedupe_entries_max),
+            window: Window::new(world.ids.clone()),
         };
         let mut schemas = SchemaCache::new(world.config.unknown_schema_retry);
         schemas.begin(SchemaRef::Id(KNOWN));

@@ -14,7 +14,7 @@ use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 
 use crate::config::RouterConfig;
-use crate::dedupe::IdentityKey;
+use crate::dedupe::{IdentityKey, Room};
 use crate::frames::Frames;
 use crate::references::Sources;
 use crate::world::World;
@@ -75,6 +75,7 @@ pub(super) fn world() -> World {
         routed: 0..1,
         sizes: vec![1],
         identities: IdentityKey::random(),
+        ids: Room { memory_ids: 1_000, disk_ids: 0, directory: std::path::Path::new("nowhere").into() },
     }
 }
 
