@@ -1,10 +1,14 @@
 //! What a router can be told, each bound by name, and what happens at it.
 
+mod dead_letters;
+
 use std::time::Duration;
 
 use journal::{AppenderSettings, GroupSettings};
 use schemas::limits;
 use serde::{Deserialize, Serialize};
+
+pub use dead_letters::{DeadLetterPolicy, DeadLetters};
 
 /// The router's settings. In a file, durations are in milliseconds and end in `_ms`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,11 +63,8 @@ pub struct RouterConfig {
     pub reference_bytes_max: usize,
     /// An event as rendered for readers; one over it goes to the DLQ. At most [`limits::EVENT_BYTES_HARD`].
     pub event_bytes: usize,
-    /// How long a schema that the registry does not know is asked for again before its records go to the DLQ.
-    #[serde(rename = "unknown_schema_retry_ms", with = "millis")]
-    pub unknown_schema_retry: Duration,
-    /// A first uncommitted record that was met and not passed so often goes to the DLQ undecoded.
-    pub crashes_max: u32,
+    /// What is done about records that cannot be delivered, by reason.
+    pub dead_letters: DeadLetters,
     /// Lanes' partitions read at once while a claim reads back.
     pub read_back_partitions: usize,
 }
@@ -91,8 +92,7 @@ impl Default for RouterConfig {
             parked_bytes_max: 8 * 1024 * 1024,
             reference_bytes_max: 64 * 1024 * 1024,
             event_bytes: limits::EVENT_BYTES_DEFAULT,
-            unknown_schema_retry: Duration::from_millis(800),
-            crashes_max: 3,
+            dead_letters: DeadLetters::default(),
             read_back_partitions: 4,
         }
     }
@@ -121,6 +121,7 @@ impl RouterConfig {
         if self.flush >= self.revoke_wait {
             problems.push("flush_ms must be below revoke_wait_ms".to_owned());
         }
+        problems.extend(self.dead_letters.check());
         problems
     }
 

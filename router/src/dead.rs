@@ -4,7 +4,7 @@ use bytes::Bytes;
 use journal::{NewRecord, Record};
 use std::sync::Arc;
 
-use crate::decode::Dead;
+use crate::reason::Dead;
 
 const REASON: &str = "tg_reason";
 const DETAIL: &str = "tg_detail";
@@ -52,7 +52,7 @@ mod tests {
     use schemas::time::Timestamp;
 
     use super::{cut, dead_record};
-    use crate::decode::Reason;
+    use crate::reason::Reason;
 
     #[test]
     fn a_dead_record_is_the_original_and_why() {

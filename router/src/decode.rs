@@ -13,31 +13,7 @@ use schemas::event::Attributes;
 use schemas::framing::{SchemaRef, VALUE_SCHEMA_ID_HEADER, unframe};
 use schemas::partition::delivery_key;
 
-/// Why a record goes to the DLQ: the word that it carries there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Reason {
-    NoHeaders,
-    NullValue,
-    BadFraming,
-    UnknownSchema,
-    Undecodable,
-    TypeMismatch,
-    UnknownType,
-    UnknownKind,
-    Forbidden,
-    TooLarge,
-    MissingRow,
-    Crashing,
-}
-
-/// A record that cannot be delivered, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Dead {
-    /// The word.
-    pub reason: Reason,
-    /// In words; never holds payload.
-    pub detail: String,
-}
+use crate::reason::{Dead, Reason};
 
 /// What the headers say, and where the value is.
 #[derive(Debug, Clone)]
@@ -50,31 +26,6 @@ pub(crate) struct Headed {
     pub reference: SchemaRef,
     /// The value without framing.
     pub body: Bytes,
-}
-
-impl Reason {
-    /// The word in `tg_reason`.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoHeaders => "no_headers",
-            Self::NullValue => "null_value",
-            Self::BadFraming => "bad_framing",
-            Self::UnknownSchema => "unknown_schema",
-            Self::Undecodable => "undecodable",
-            Self::TypeMismatch => "type_mismatch",
-            Self::UnknownType => "unknown_type",
-            Self::UnknownKind => "unknown_kind",
-            Self::Forbidden => "forbidden",
-            Self::TooLarge => "too_large",
-            Self::MissingRow => "missing_row",
-            Self::Crashing => "crashing",
-        }
-    }
-
-    /// With a detail.
-    pub(crate) fn because(self, detail: impl Into<String>) -> Dead {
-        Dead { reason: self, detail: detail.into() }
-    }
 }
 
 impl Headed {

@@ -16,6 +16,7 @@ mod session;
 mod ownership;
 mod attempt;
 mod decode;
+mod reason;
 mod schema_cache;
 mod references;
 mod parking;
@@ -26,6 +27,7 @@ mod trace;
 mod outbox;
 mod deliver;
 mod dead;
+mod alarms;
 mod progress;
 mod commit;
 mod metadata;
@@ -42,9 +44,10 @@ use schemas::time::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use config::RouterConfig;
+pub use config::{DeadLetterPolicy, DeadLetters, RouterConfig};
 pub use error::RouterError;
 pub use metadata::{Metadata, MetadataError};
+pub use reason::Reason;
 
 use dedupe::{IdentityKey, Room};
 use frames::{Frames, FramesError};

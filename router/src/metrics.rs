@@ -2,13 +2,14 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 
-use crate::decode::Reason;
 use crate::dedupe::Held;
+use crate::reason::Reason;
 
 const DELIVERED: &str = "tidegate_router_delivered_total";
 const REPEATS: &str = "tidegate_router_repeats_total";
 const NOTED: &str = "tidegate_router_recognised_total";
 const DEAD: &str = "tidegate_router_dead_total";
+const ALARM: &str = "tidegate_dlq_alarm";
 const CLAIMS: &str = "tidegate_router_claims_total";
 const COMMITS: &str = "tidegate_router_commits_total";
 const IDS_FORGOTTEN: &str = "tidegate_router_ids_forgotten_total";
@@ -34,6 +35,11 @@ pub(crate) fn describe() {
     describe_counter!(READ_BACK, Unit::Count, "records of the lanes read back by claims");
     describe_counter!(ROW_WAITS, Unit::Count, "times that an event was parked for a row of a reference table");
     describe_counter!(UNREADABLE_ROWS, Unit::Count, "records of reference tables that do not fit their schema");
+    describe_gauge!(
+        ALARM,
+        Unit::Count,
+        "1 while more records of a reason go to the dead-letter queue than its policy says"
+    );
     describe_gauge!(ROWS, Unit::Count, "rows of reference tables, by where they stand");
     describe_gauge!(IDS, Unit::Count, "ids remembered, to recognise producers' repeats, by where they stand");
     describe_gauge!(PARTITIONS, Unit::Count, "source partitions being routed");
@@ -56,6 +62,11 @@ pub(crate) fn noted() {
 
 pub(crate) fn dead(reason: Reason) {
     counter!(DEAD, "reason" => reason.as_str()).increment(1);
+}
+
+/// Whether too many go there for a reason.
+pub(crate) fn alarm(reason: Reason, is_raised: bool) {
+    gauge!(ALARM, "reason" => reason.as_str()).set(f64::from(u8::from(is_raised)));
 }
 
 pub(crate) fn claimed(partitions: usize, opened: usize) {

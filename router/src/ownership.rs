@@ -26,6 +26,7 @@ use crate::noted::NotedOrigins;
 use crate::outbox::Outgoing;
 use crate::parking::{Parking, Taken};
 use crate::progress::{LaneStart, Progress, Ticket};
+use crate::reason::Reason;
 use crate::references::Came;
 use crate::schema_cache::SchemaCache;
 use crate::world::World;
@@ -98,6 +99,8 @@ pub(crate) struct Ownership {
     commits: Commits,
     /// Records sent to the DLQ.
     buried: u64,
+    /// Why, since this was asked last.
+    dead: Vec<Reason>,
     /// Set when the partition is to be given away: until when what is in flight is waited for.
     stopping: Option<Stopping>,
 }
@@ -128,6 +131,7 @@ impl Ownership {
             care: Care::after_claim(opened.standing.attempts),
             commits: Commits::new(opened.standing, config.commit_interval, crate::session::LOWS_AGE_MAX, now),
             buried: 0,
+            dead: Vec::new(),
             stopping: None,
         }
     }
@@ -154,6 +158,11 @@ impl Ownership {
     /// Ids that are remembered.
     pub(crate) fn ids(&self) -> Held {
         self.window.held()
+    }
+
+    /// Why records were sent to the DLQ since this was asked last.
+    pub(crate) fn take_dead(&mut self) -> impl Iterator<Item = Reason> {
+        self.dead.drain(..)
     }
 
     /// Records that were read and not yet taken.

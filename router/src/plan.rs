@@ -14,7 +14,8 @@ use schemas::id::Label;
 use schemas::limits;
 use schemas::partition::{DeliveryPartition, partition_of_key};
 
-use crate::decode::{Dead, Headed, Reason};
+use crate::decode::Headed;
+use crate::reason::{Dead, Reason};
 
 /// What becomes of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Writers' schemas, as far as they are known here: what to decode with at once, and what has to be asked for.
 //!
 //! In: the registry's answers. Out: a schema, a refusal, or that nobody knows yet; and when to ask again. A schema that the
-//! registry does not know is asked for again for a while before its records are given up; a registry that does not answer is
+//! registry does not know is asked for again as often as the policy says before its records are given up; a registry that does not answer is
 //! asked for ever, ever more slowly. Pure: asking is the caller's.
 
 use std::collections::HashMap;
@@ -13,7 +13,8 @@ use schemas::avro::AvroSchema;
 use schemas::framing::SchemaRef;
 use tokio::time::Instant;
 
-use crate::decode::{Dead, Reason};
+use crate::config::DeadLetterPolicy;
+use crate::reason::{Dead, Reason};
 
 /// Schemas kept; at it all are dropped, and asked for again (the registry's client keeps them, too).
 const KNOWN_MAX: usize = 1_000;
@@ -21,8 +22,6 @@ const KNOWN_MAX: usize = 1_000;
 const REFUSED_MAX: usize = 1_000;
 /// So long a refused schema stays refused without asking.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
-/// Between two questions for a schema that the registry does not know.
-const UNKNOWN_PAUSE: Duration = Duration::from_millis(100);
 /// After the first time that the registry did not answer; doubled each time.
 const UNAVAILABLE_PAUSE: Duration = Duration::from_millis(100);
 /// At most so long between two questions.
@@ -34,7 +33,12 @@ pub(crate) enum Looked {
     /// The writer's schema.
     Known(Arc<AvroSchema>),
     /// Its records are for the DLQ.
-    Refused(Dead),
+    Refused {
+        /// Why.
+        dead: Dead,
+        /// How often it was asked for in vain.
+        tries: u32,
+    },
     /// Not known yet: it is to be asked for.
     Missing,
 }
@@ -50,23 +54,31 @@ pub(crate) enum Answered {
 
 #[derive(Debug, Default)]
 struct Asking {
-    unknown_since: Option<Instant>,
+    /// How often the registry said that it does not know it.
+    unknown: u32,
     failures: u32,
+}
+
+#[derive(Debug)]
+struct Refused {
+    until: Instant,
+    dead: Dead,
+    tries: u32,
 }
 
 /// The writers' schemas that are known.
 #[derive(Debug)]
 pub(crate) struct SchemaCache {
-    unknown_retry: Duration,
+    unknown: DeadLetterPolicy,
     known: HashMap<SchemaRef, Arc<AvroSchema>>,
-    refused: HashMap<SchemaRef, (Instant, Dead)>,
+    refused: HashMap<SchemaRef, Refused>,
     asking: HashMap<SchemaRef, Asking>,
 }
 
 impl SchemaCache {
-    /// Nothing known.
-    pub(crate) fn new(unknown_retry: Duration) -> Self {
-        Self { unknown_retry, known: HashMap::new(), refused: HashMap::new(), asking: HashMap::new() }
+    /// Nothing known; what is done about schemas that the registry does not know.
+    pub(crate) fn new(unknown: DeadLetterPolicy) -> Self {
+        Self { unknown, known: HashMap::new(), refused: HashMap::new(), asking: HashMap::new() }
     }
 
     /// What is known of a reference now.
@@ -75,7 +87,9 @@ impl SchemaCache {
             return Looked::Known(schema.clone());
         }
         match self.refused.get(&reference) {
-            Some((until, dead)) if now < *until => Looked::Refused(dead.clone()),
+            Some(refused) if now < refused.until => {
+                Looked::Refused { dead: refused.dead.clone(), tries: refused.tries }
+            }
             Some(_) | None => Looked::Missing,
         }
     }
@@ -103,7 +117,9 @@ impl SchemaCache {
     ) -> Answered {
         match answer {
             Ok(schema) => self.know(reference, schema),
-            Err(LookupError::Malformed { detail }) => self.refuse(reference, Reason::Undecodable.because(detail), now),
+            Err(LookupError::Malformed { detail }) => {
+                self.refuse(reference, Reason::Undecodable.because(detail), 1, now)
+            }
             Err(LookupError::NotFound) => self.not_found(reference, now),
             Err(LookupError::Unavailable { .. }) => self.unavailable(reference),
         }
@@ -118,25 +134,27 @@ impl SchemaCache {
         Answered::Settled
     }
 
-    fn refuse(&mut self, reference: SchemaRef, dead: Dead, now: Instant) -> Answered {
+    fn refuse(&mut self, reference: SchemaRef, dead: Dead, tries: u32, now: Instant) -> Answered {
         if self.refused.len() >= REFUSED_MAX {
             self.refused.clear();
         }
         self.asking.remove(&reference);
-        self.refused.insert(reference, (now + REFUSED_FOR, dead));
+        self.refused.insert(reference, Refused { until: now + REFUSED_FOR, dead, tries });
         Answered::Settled
     }
 
     fn not_found(&mut self, reference: SchemaRef, now: Instant) -> Answered {
         let asking = self.asking.entry(reference).or_default();
         asking.failures = 0;
-        let since = *asking.unknown_since.get_or_insert(now);
-        let left = self.unknown_retry.saturating_sub(now - since);
-        if left.is_zero() {
-            let dead = Reason::UnknownSchema.because("the registry knows no such schema");
-            return self.refuse(reference, dead, now);
+        asking.unknown = asking.unknown.saturating_add(1);
+        let tries = asking.unknown;
+        match self.unknown.pause_after(tries) {
+            Some(pause) => Answered::AskAgain(pause),
+            None => {
+                let dead = Reason::UnknownSchema.because("the registry knows no such schema");
+                self.refuse(reference, dead, tries, now)
+            }
         }
-        Answered::AskAgain(left.min(UNKNOWN_PAUSE))
     }
 
     fn unavailable(&mut self, reference: SchemaRef) -> Answered {
@@ -156,28 +174,34 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{Answered, Looked, SchemaCache};
-    use crate::decode::Reason;
+    use crate::config::DeadLetters;
+    use crate::reason::Reason;
+
+    fn cache() -> SchemaCache {
+        SchemaCache::new(DeadLetters::default().of(Reason::UnknownSchema))
+    }
 
     const REFERENCE: SchemaRef = SchemaRef::Id(7);
 
     #[test]
     fn an_unknown_schema_is_given_up_after_its_time_and_asked_for_anew_later() {
-        let (mut cache, start) = (SchemaCache::new(Duration::from_millis(800)), Instant::now());
+        let (mut cache, start) = (cache(), Instant::now());
         assert!(cache.begin(REFERENCE) && !cache.begin(REFERENCE));
         let (mut now, mut questions) = (start, 1);
         while let Answered::AskAgain(pause) = cache.answer(REFERENCE, Err(LookupError::NotFound), now) {
             now += pause;
             questions += 1;
         }
-        assert_eq!((now - start, questions), (Duration::from_millis(800), 9));
-        assert!(matches!(cache.look(REFERENCE, now), Looked::Refused(dead) if dead.reason == Reason::UnknownSchema));
+        assert_eq!((now - start, questions), (Duration::from_millis(700), 4));
+        let refused = cache.look(REFERENCE, now);
+        assert!(matches!(refused, Looked::Refused { dead, tries: 4 } if dead.reason == Reason::UnknownSchema));
         assert!(matches!(cache.look(REFERENCE, now + Duration::from_secs(5)), Looked::Missing));
         assert!(cache.begin(REFERENCE));
     }
 
     #[test]
     fn a_registry_that_does_not_answer_is_asked_ever_more_slowly_and_for_ever() {
-        let (mut cache, now) = (SchemaCache::new(Duration::from_millis(800)), Instant::now());
+        let (mut cache, now) = (cache(), Instant::now());
         cache.begin(REFERENCE);
         let mut ask = || cache.answer(REFERENCE, Err(LookupError::Unavailable { detail: "down".to_owned() }), now);
         let pauses: Vec<Answered> = (0..40).map(|_| ask()).collect();

@@ -31,10 +31,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::Clock;
+use crate::alarms::Alarms;
 use crate::deliver::{Deliver, Incarnation, Landed};
 use crate::error::{ClaimError, RouterError};
 use crate::metrics;
 use crate::ownership::{Opened, Ownership};
+use crate::reason::Reason;
 use crate::references::{Change, References, Sources};
 use crate::schema_cache::SchemaCache;
 use crate::world::World;
@@ -92,6 +94,7 @@ pub(crate) struct Session {
     registry: Arc<dyn Registry>,
     clock: Clock,
     status: Status,
+    alarms: Alarms,
     member: Box<dyn GroupMember>,
     committer: Arc<dyn Committer>,
     deliver: Deliver,
@@ -160,7 +163,8 @@ impl Session {
         wanted.mark_changed(); // others may be wanted since the world was made
         Ok(Self {
             deliver: Deliver::new(appender, world.lanes().count()),
-            schemas: SchemaCache::new(world.config.unknown_schema_retry),
+            alarms: Alarms::new(world.config.dead_letters.clone()),
+            schemas: SchemaCache::new(world.config.dead_letters.of(Reason::UnknownSchema)),
             references,
             committer: member.committer(),
             member,
@@ -236,6 +240,7 @@ impl Session {
     fn wake_at(&self, now: Instant) -> Instant {
         let due = self.ownerships.values().filter_map(|ownership| ownership.due_at(now));
         let stops = self.stops.as_ref().map(|stops| stops.until);
+        let due = due.chain(self.alarms.due_at());
         let earliest = due.chain(self.full_until).chain(stops).chain([self.ends_at]).min().unwrap_or(self.ends_at);
         earliest.max(now + WAKE_PAUSE_MIN)
     }

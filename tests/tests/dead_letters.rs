@@ -133,6 +133,30 @@ async fn a_dead_letter_is_mended_replayed_once_and_purged() {
     assert_eq!(deployment.verb(&["dlq", "list"], b"").await, "");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_dead_letters_of_one_reason_raise_its_alarm_once_and_no_other() {
+    let (deployment, _) = notes();
+    let mut launch = deployment.launch(Role::Up, "up");
+    launch.env = [("FORBIDDEN", "3"), ("TOO_LARGE", "1")]
+        .map(|(reason, rate)| (format!("TIDEGATE_ROUTER__DEAD_LETTERS__{reason}__ALARM_PER_MINUTE"), rate.to_owned()))
+        .into();
+    let process = launch.start().await;
+    process.ready().await;
+    let token = deployment.token("tests", &[]).await;
+    let gauge = |reason: &str, raised: u8| format!("tidegate_dlq_alarm{{reason=\"{reason}\"}} {raised}");
+    for id in ["1", "2", "3", "4", "5"] {
+        client::publish(&process.url(""), &token, &note(id, "nowhere")).await;
+    }
+    let raised = until(WITHIN, || async {
+        let metrics = client::get(&process.url("/metrics")).await.text;
+        if metrics.contains(&gauge("forbidden", 1)) { Ok(metrics) } else { Err("no alarm".to_owned()) }
+    });
+    let metrics = raised.await.expect("an alarm");
+    assert!(metrics.contains(&gauge("too_large", 0)) && metrics.contains(&gauge("crashing", 0)), "{metrics}");
+    let said = process.log().matches("too many records go to the dead-letter queue").count();
+    assert_eq!(said, 1, "one line for each episode");
+}
+
 /// A router whose first uncommitted record needs a schema that never comes: what it attempts is counted in its commit.
 struct Stuck {
     services: Services,

@@ -7,9 +7,10 @@ use schemas::time::Timestamp;
 use tokio::time::Instant;
 
 use super::{Inbound, Known, OUTBOX_RECORDS_MAX, Ownership, Wanted};
-use crate::decode::{Headed, Reason};
+use crate::decode::Headed;
 use crate::outbox::{Cargo, Outgoing};
 use crate::parking::{Lacks, Taken};
+use crate::reason::Reason;
 use crate::world::World;
 
 /// What may be done with the next record.
@@ -85,7 +86,8 @@ impl Ownership {
             return Intake::Take;
         }
         let (at, standing) = (self.progress.committable(), self.commits.standing());
-        if standing.offset == at && standing.attempts >= config.crashes_max && !self.care.has_counted(at) {
+        let crashes_max = config.dead_letters.of(Reason::Crashing).tries;
+        if standing.offset == at && standing.attempts >= crashes_max && !self.care.has_counted(at) {
             return Intake::Bury;
         }
         if self.care.has_counted(at) { Intake::Take } else { Intake::Wait }

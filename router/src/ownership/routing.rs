@@ -5,24 +5,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use journal::{NewRecord, Record};
+use policy::{Finally, Join, Missing};
 use schemas::budget::BUDGET_HEADER;
+use schemas::id::EventType;
 use tokio::time::Instant;
 
 use super::{Known, Ownership};
 use crate::dead::dead_record;
-use crate::decode::{Dead, Reason, policy_of};
+use crate::decode::policy_of;
 use crate::dedupe::{Seen, Windows};
 use crate::metrics;
 use crate::outbox::{Cargo, Outgoing};
 use crate::parking::{Lacks, Taken};
 use crate::plan::{Plan, Planned, Surroundings};
 use crate::progress::Ticket;
+use crate::reason::{Dead, Reason};
 use crate::schema_cache::Looked;
 use crate::trace::Traced;
 use crate::world::World;
 
 const TRACEPARENT: &str = "traceparent";
 const OVERTAKEN: &str = "an earlier router could not decode it, and later events of its channel are delivered";
+const OVERTAKEN_WITHOUT_A_ROW: &str =
+    "an earlier router had no row for it, or could not decode it, and later events of its channel are delivered";
 
 impl Ownership {
     /// Routes a record; gives it back where its schema or a row is not there yet.
@@ -36,8 +41,8 @@ impl Ownership {
         let reference = taken.headed.reference;
         let writer = match known.schemas.look(reference, now) {
             Looked::Known(writer) => writer,
-            Looked::Refused(dead) => {
-                self.bury(taken.ticket, &taken.record, &dead, 1, world);
+            Looked::Refused { dead, tries } => {
+                self.bury(taken.ticket, &taken.record, &dead, tries, world);
                 return None;
             }
             Looked::Missing => return Some((taken, Lacks::Schema(reference))),
@@ -79,8 +84,8 @@ impl Ownership {
         let planning = self.planning.clone();
         let windows = Windows { catalogues: &planning, otherwise: world.config.dedupe_window };
         self.window.expire(self.progress.first_open_time().map_or(seen.time, |open| open.min(seen.time)));
-        if planned.iter().any(|one| self.was_dead(one, seen, windows, world)) {
-            let dead = Reason::UnknownSchema.because(OVERTAKEN);
+        if let Some(overtaken) = planned.iter().find(|one| self.was_dead(one, seen, windows, world)) {
+            let dead = self.why_dead(&overtaken.delivery.event_type);
             return self.bury(ticket, &source, &dead, 1, world);
         }
         for planned in planned {
@@ -107,6 +112,17 @@ impl Ownership {
         self.noted.is_behind(planned.partition.lane, &planned.key, seen.offset)
             && !self.noted.has(seen.offset, planned.delivery.origin.index)
             && !self.window.is_repeat(world.identities.of_delivery(&planned.delivery), seen, within)
+    }
+
+    /// A plan hangs on the writer's schema and on rows, and on nothing else that may have been otherwise for an earlier epoch.
+    fn why_dead(&self, event_type: &EventType) -> Dead {
+        let is_fatal =
+            |join: &Join| matches!(join.missing(), Missing::DeadLetter | Missing::Park(_, Finally::DeadLetter));
+        if self.planning.event_type(event_type).is_some_and(|policy| policy.joins().iter().any(is_fatal)) {
+            Reason::MissingRow.because(OVERTAKEN_WITHOUT_A_ROW)
+        } else {
+            Reason::UnknownSchema.because(OVERTAKEN)
+        }
     }
 
     fn delivery(
@@ -149,6 +165,7 @@ impl Ownership {
     fn say_dead(&mut self, record: &Record, dead: &Dead) {
         metrics::dead(dead.reason);
         self.buried += 1;
+        self.dead.push(dead.reason);
         if self.buried.is_power_of_two() {
             tracing::warn!(
                 partition = %record.partition,

@@ -12,12 +12,12 @@ use schemas::framing::SchemaRef;
 use tokio::time::Instant;
 
 use super::{ENDS_INTERVAL, FULL_PAUSE, Session};
-use crate::decode::Reason;
 use crate::dedupe::Held;
 use crate::deliver::{Handed, Incarnation};
 use crate::metrics;
 use crate::outbox::{Cargo, Outgoing};
 use crate::ownership::{AfterCommit, Known, Ownership, Wanted};
+use crate::reason::Reason;
 use crate::schema_cache::Answered;
 
 impl Session {
@@ -51,10 +51,12 @@ impl Session {
                 let (committer, owned, incarnation) = (self.committer.clone(), ownership.owned().clone(), *incarnation);
                 self.commits.push(async move { (incarnation, committer.commit(&owned, committed).await) }.boxed());
             }
+            ownership.take_dead().for_each(|reason| self.alarms.count(reason, now));
             if ownership.is_finished(&self.world, now) {
                 finished.push(*incarnation);
             }
         }
+        self.alarms.look(now);
         finished.into_iter().for_each(|incarnation| self.drop_ownership(incarnation));
         self.leaving.retain(|leaving| !leaving.waits_for.is_empty());
         wanted.into_iter().for_each(|reference| self.ask(reference, Duration::ZERO));

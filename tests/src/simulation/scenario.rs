@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use router::RouterConfig;
+use router::{DeadLetterPolicy, DeadLetters, Reason, RouterConfig};
 
 use super::chance::Chance;
 
@@ -135,7 +135,8 @@ impl Scenario {
             inbox_records_max: number(2..20),
             dedupe_window: Duration::from_secs(if self.has_retries() { 4 } else { 600 }),
             parked_records_max: number(1..6),
-            crashes_max: 1_000,
+            dead_letters: DeadLetters::default()
+                .with(Reason::Crashing, DeadLetterPolicy { tries: 1_000, ..DeadLetterPolicy::default() }),
             ..RouterConfig::default()
         }
     }

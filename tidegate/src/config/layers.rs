@@ -135,7 +135,7 @@ fn from_env(env: &[(String, String)]) -> Dict {
 fn merge(into: &mut Dict, value: Value) {
     for (key, value) in value.into_dict().unwrap_or_default() {
         match (into.get_mut(&key), value) {
-            (Some(Value::Dict(_, held)), Value::Dict(_, more)) => held.extend(more),
+            (Some(Value::Dict(_, held)), more @ Value::Dict(..)) => merge(held, more),
             (_, value) => {
                 into.insert(key, value);
             }

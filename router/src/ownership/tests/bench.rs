@@ -25,6 +25,7 @@ use crate::noted::NotedOrigins;
 use crate::outbox::{Cargo, Outgoing};
 use crate::ownership::{Known, Opened, Ownership};
 use crate::progress::{LaneStart, Place, Ticket};
+use crate::reason::Reason;
 use crate::references::{News, References};
 use crate::schema_cache::SchemaCache;
 use crate::world::World;
@@ -92,7 +93,7 @@ impl Bench {
             noted,
             window: Window::new(world.ids.clone()),
         };
-        let mut schemas = SchemaCache::new(world.config.unknown_schema_retry);
+        let mut schemas = SchemaCache::new(world.config.dead_letters.of(Reason::UnknownSchema));
         schemas.begin(SchemaRef::Id(KNOWN));
         schemas.answer(SchemaRef::Id(KNOWN), Ok(Arc::new(AvroSchema::parse(SCHEMA).unwrap())), now);
         let joined = Ok(Arc::new(AvroSchema::parse(JOINED_SCHEMA).unwrap()));

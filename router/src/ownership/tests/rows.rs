@@ -105,3 +105,14 @@ fn what_an_earlier_epoch_has_delivered_waits_for_no_row_and_is_not_delivered_aga
     assert_eq!(bench.sent(), [0, 3]);
     assert!(bench.dead().is_empty() && bench.ownership.parked() == 0);
 }
+
+#[test]
+fn a_record_that_was_overtaken_while_its_row_was_missing_stays_dead_with_that_reason() {
+    let mut bench = Bench::new(Shape { noted: vec![(1, "a")], ..Shape::default() });
+    bench.read_table();
+    bench.put_row("ada", Some("Ada"));
+    bench.offer_joined(&[(0, "a", "t.strict", "ada")]);
+    bench.offer(&[(1, "a", KNOWN)]);
+    bench.commit();
+    assert_eq!(bench.dead().iter().map(|(at, why, _)| (*at, why.as_str())).collect::<Vec<_>>(), [(0, "missing_row")]);
+}
