@@ -26,6 +26,10 @@ pub enum Door {
     Tickets,
     /// `POST /v1/connections/{id}/token`, and rights that an open stream loses.
     Connections,
+    /// `POST /v1/typing`.
+    Typing,
+    /// `POST /v1/viewing`.
+    Viewing,
 }
 
 impl Door {
@@ -37,6 +41,8 @@ impl Door {
             Self::Socket => "GET /v1/ws",
             Self::Tickets => "POST /v1/tickets",
             Self::Connections => "/v1/connections",
+            Self::Typing => "POST /v1/typing",
+            Self::Viewing => "POST /v1/viewing",
         }
     }
 }

@@ -59,6 +59,12 @@ pub struct Config {
     pub catch_up_reads: usize,
     /// Memory for what users are granted beside their tokens, some 300 bytes each; an edge that hears of more is not ready.
     pub grants_bytes: usize,
+    /// Who types or views, and where: so much may be live on this edge.
+    pub activities_max: usize,
+    /// The same of one user.
+    pub activities_per_user: usize,
+    /// What one user may say of it in a second; one more is refused.
+    pub activity_per_second: u32,
     /// An edge that is further behind on any partition that it follows is not ready.
     #[serde(rename = "behind_ms", with = "millis")]
     pub behind: Duration,
@@ -90,6 +96,9 @@ impl Default for Config {
             catch_up_bytes: 16 * 1024 * 1024,
             catch_up_reads: 8,
             grants_bytes: 64 * 1024 * 1024,
+            activities_max: 65_536,
+            activities_per_user: 8,
+            activity_per_second: 20,
             behind: Duration::from_secs(10),
             origins: Vec::new(),
         }

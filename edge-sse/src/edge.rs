@@ -30,7 +30,7 @@ use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
 use crate::wake::Wakers;
 use crate::windows::Windows;
-use crate::{door, grants, heartbeat, history, metrics, readiness, renewal, socket, tickets};
+use crate::{activity, door, grants, heartbeat, history, metrics, readiness, renewal, socket, tickets};
 
 /// After the tail could not begin, or ended, it is begun again after so long.
 const TAIL_RETRY: Duration = Duration::from_millis(500);
@@ -50,7 +50,7 @@ pub struct Dependencies {
     pub doorkeeper: Doorkeeper,
     /// The time of day.
     pub clock: Clock,
-    /// Where events of WebSockets go; none where this process has no ingest.
+    /// Where events of WebSockets go, and what the edge tells of users; none where this process cannot publish.
     pub publisher: Option<Arc<dyn Publish>>,
     /// Where refusals are recorded; none where nothing is.
     pub audit: Option<AuditLog>,
@@ -86,10 +86,12 @@ pub struct Shared {
     pub grants: Grants,
     /// Cancelled when the edge stops.
     pub drain: CancellationToken,
-    /// Where events of WebSockets go.
+    /// Where events of WebSockets go, and what the edge tells of users.
     pub publisher: Option<Arc<dyn Publish>>,
     /// Where refusals are recorded.
     pub audit: Option<AuditLog>,
+    /// Who types, and who looks at what.
+    pub live: activity::Live,
     /// Deflates for every stream that asks for it.
     pub deflater: Mutex<Deflater>,
     /// The filters that clients asked for.
@@ -133,6 +135,7 @@ impl Edge {
                     per_user: config.connections_per_user,
                     per_ip: config.connections_per_ip,
                 })),
+                live: activity::Live::new(&config),
                 replays: Allowances::new(config.replay_bytes_per_minute),
                 config,
                 clock: dependencies.clock,
@@ -177,6 +180,7 @@ impl Edge {
             () = self.shared.follow() => Ok(()),
             () = grants::hear(&self.shared) => Ok(()),
             () = heartbeat::keep(&self.shared) => Ok(()),
+            () = activity::keep(&self.shared) => Ok(()),
             () = running.one_ended() => Err(io::Error::other("a shard ended")),
         };
         let session = self.shared.take_session();
@@ -187,12 +191,13 @@ impl Edge {
         ended
     }
 
-    /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, `POST /v1/tickets`, `POST /v1/connections/{id}/token`, and the page at
-    /// `/`.
+    /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, `POST /v1/tickets`, `POST /v1/connections/{id}/token`, `POST /v1/typing`,
+    /// `POST /v1/viewing`, and the page at `/`.
     pub fn routes(&self) -> Router {
         let shared = || self.shared.clone();
         let asking = tickets::routes(shared()).merge(renewal::routes(shared()));
-        door::routes(shared()).merge(socket::routes(shared())).merge(asking)
+        let saying = activity::routes(shared());
+        door::routes(shared()).merge(socket::routes(shared())).merge(asking).merge(saying)
     }
 
     /// `GET /v1/events`: history and long-poll. Apart from the other routes, because `POST` on the same path may belong to another role of

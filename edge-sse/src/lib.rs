@@ -59,6 +59,7 @@ mod encoding;
 mod coded;
 mod history;
 mod publication;
+mod activity;
 mod socket;
 mod patient;
 mod door;

@@ -19,6 +19,12 @@ pub enum Limit {
     ReplayBytes,
     /// Low events of a type or on a channel in a time.
     Budget,
+    /// Activities (typing, viewing) that are live on the edge.
+    Activities,
+    /// Those of one user.
+    ActivitiesPerUser,
+    /// What one user says of their activities in a second.
+    ActivityRate,
 }
 
 impl Limit {
@@ -34,6 +40,9 @@ impl Limit {
             Self::MessageBytes => "message_bytes",
             Self::ReplayBytes => "replay_bytes",
             Self::Budget => "budget",
+            Self::Activities => "activities",
+            Self::ActivitiesPerUser => "activities_per_user",
+            Self::ActivityRate => "activity_rate",
         }
     }
 }

@@ -138,6 +138,12 @@ pub fn grants_deaf(deaf: bool) {
     gauge!("tidegate_edge_grants_deaf").set(if deaf { 1.0 } else { 0.0 });
 }
 
+/// What silence ended, or what goes on, was told, or the log did not take it.
+pub fn activity_told<E>(told: Result<(), E>) {
+    let outcome = if told.is_ok() { "told" } else { "lost" };
+    counter!("tidegate_edge_activities_total", "outcome" => outcome).increment(1);
+}
+
 /// A request was answered with a problem.
 pub fn refused(status: StatusCode) {
     counter!("tidegate_edge_refused_total", "status" => status.as_u16().to_string()).increment(1);

@@ -19,6 +19,9 @@ pub const SUBSCRIBE: &str = "/api/v1/realtime/subscribe";
 /// `/v1/events`.
 pub const EVENTS: &str = "/api/v1/realtime/events";
 
+/// `/v1/typing`.
+pub const TYPING: &str = "/api/v1/realtime/typing";
+
 /// Bytes of parameters in a body: 64 channels of 256 bytes, quoted, and a position.
 const BODY_BYTES: usize = 32 * 1024;
 /// How long a body may take.

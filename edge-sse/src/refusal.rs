@@ -71,14 +71,19 @@ impl Refusal {
 /// A refusal as `application/problem+json`.
 #[must_use]
 pub fn problem(refusal: &Refusal) -> Response {
-    let problem = refusal.problem();
+    answer(&refusal.problem())
+}
+
+/// A problem as an answer.
+#[must_use]
+pub fn answer(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     metrics::refused(status);
-    let mut answer = (status, Json(&problem)).into_response();
+    let mut answer = (status, Json(problem)).into_response();
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(seconds) = refusal.retry_after {
+    if let Some(seconds) = problem.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     if let Some(challenge) = problem.challenge {

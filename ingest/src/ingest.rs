@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use journal::{AuditLog, Journal, Registry, TopicNames};
 use policy::{Catalogues, Claims, Doorkeeper};
+use schemas::cloudevent::PostedEvent;
 use schemas::problem::Problem;
 use schemas::readiness::Readiness;
 use tokio::sync::Semaphore;
@@ -84,6 +85,35 @@ impl Ingest {
             metrics::refused(refused.cause.slug());
             refused.problem(self.intake.config.retry_after)
         })
+    }
+
+    /// Publishes an event that was let in elsewhere, by whoever composes this process: its tenant, author and principal are as it says, no right
+    /// is asked, and the audit is not told. It stands in order among others before this returns; the future ends when the log has it.
+    ///
+    /// # Errors
+    /// Why not, as `POST /v1/events` says it.
+    ///
+    /// # Cancel safety
+    /// What is dropped may be published all the same.
+    pub fn announce(&self, event: PostedEvent) -> impl Future<Output = Result<(), Problem>> + Send + use<> {
+        let handed = self.intake.hand_in(event);
+        let intake = self.intake.clone();
+        async move {
+            let done = match handed {
+                Ok(on_its_way) => on_its_way.await.map_err(Refused::from),
+                Err(refused) => Err(refused),
+            };
+            done.map_err(|refused| {
+                metrics::refused(refused.cause.slug());
+                refused.problem(intake.config.retry_after)
+            })
+        }
+    }
+
+    /// Goes by other catalogues from now on, whose schemas are registered when the registry answers; until then nothing is taken. For a process
+    /// that must not wait for the registry.
+    pub fn begin_with(&self, catalogues: Arc<Catalogues>) {
+        self.intake.current.begin_with(catalogues);
     }
 
     /// Whether log and registry answered lately, and every schema is registered.

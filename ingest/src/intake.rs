@@ -15,6 +15,7 @@ use futures::future::try_join_all;
 use journal::{AuditLog, NewRecord};
 use policy::{Claims, Doorkeeper};
 use schemas::audit::Item;
+use schemas::cloudevent::PostedEvent;
 use schemas::id::EventId;
 use schemas::time::Timestamp;
 use serde::Serialize;
@@ -27,7 +28,7 @@ use crate::error::{Refused, RequestError, StoreError};
 use crate::known::{Identity, Known};
 use crate::metrics::{self, Outcome};
 use crate::outbox::{self, Outbox};
-use crate::registered::Current;
+use crate::registered::{Current, Registered};
 use crate::request::{self, Form};
 use crate::{admit, trace, validate};
 
@@ -128,6 +129,11 @@ impl Intake {
             self.audit.iter().for_each(|audit| audited::forbidden(audit, bearer, &error, &event.attributes));
             return Err(error.into());
         }
+        self.written(event, &current)
+    }
+
+    /// An event that may be published, as it stands in the log.
+    fn written(&self, mut event: PostedEvent, current: &Registered) -> Result<Prepared, Refused> {
         let body = validate::validate(current.catalogues(), &event, self.config.event_bytes)?;
         let destination = current.destination(&event.attributes.event_type).ok_or(StoreError::NotReady)?;
         let identity = self.known.identity(&event.attributes);
@@ -140,6 +146,28 @@ impl Intake {
     /// The audit, where it keeps publishes.
     fn recording_publishes(&self) -> Option<&AuditLog> {
         self.audit.as_ref().filter(|audit| audit.settings().publishes)
+    }
+
+    /// Hands an event that was let in elsewhere to the log, before this returns; it is acknowledged when the future ends.
+    pub(crate) fn hand_in(
+        self: &Arc<Self>,
+        event: PostedEvent,
+    ) -> Result<impl Future<Output = Result<(), StoreError>> + Send + use<>, Refused> {
+        let Prepared { identity, record, .. } = self.written(event, &self.current.get())?;
+        let handed = match self.known.is_acknowledged(identity) {
+            true => None,
+            false => Some(self.outbox.append(record)?),
+        };
+        let intake = self.clone();
+        Ok(async move {
+            let Some(handed) = handed else { return Ok(()) };
+            let within = intake.config.ack_wait;
+            let acknowledged = tokio::time::timeout(within, intake.outbox.acknowledged(handed)).await;
+            acknowledged.map_err(|_| StoreError::Slow { within })??;
+            intake.known.acknowledged(identity);
+            metrics::events(Outcome::Stored, 1);
+            Ok(())
+        })
     }
 
     /// Appends what is not known, and answers when the log has it all.

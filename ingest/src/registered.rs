@@ -82,6 +82,11 @@ impl Current {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(registered);
     }
 
+    /// Goes over to catalogues of which the registry knows nothing yet.
+    pub(crate) fn begin_with(&self, catalogues: Arc<Catalogues>) {
+        self.set(Registered { catalogues, destinations: None });
+    }
+
     /// The same catalogues, with what the registry said, unless others came meanwhile.
     pub(crate) fn fill(&self, registered: Registered) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);

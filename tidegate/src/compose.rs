@@ -12,6 +12,7 @@ use ingest::Ingest;
 use journal::AuditLog;
 use policy::{CatalogueFiles, Catalogues, Claims, Doorkeeper};
 use router::RouterDeps;
+use schemas::cloudevent::PostedEvent;
 use schemas::problem::Problem;
 use schemas::time::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,9 @@ use crate::{audit, cors, key, listen};
 /// Beyond the drain of connections, for the router's last commit and the log's last write.
 const STOP_MARGIN: Duration = Duration::from_secs(15);
 
+/// After a registry refused the schemas by which an edge publishes, it is asked again after so long.
+const TELLER_RETRY: Duration = Duration::from_secs(30);
+
 /// Where rows stand, in the data directory, that memory has no room for.
 const SCRATCH: &str = "scratch";
 
@@ -53,19 +57,25 @@ struct World {
 /// The roles of this process, made and not yet running.
 struct Roles {
     ingest: Option<Ingest>,
+    /// How an edge without an ingest beside it publishes: by one that has no door.
+    teller: Option<Ingest>,
     router: Option<Arc<router::Router>>,
     edge: Option<Edge>,
     machine: Option<MachineSource>,
     generated: Option<GeneratedSource>,
 }
 
-/// Events of WebSockets, on their way to the ingest of this process.
+/// What an edge publishes, on its way to the ingest of this process.
 #[derive(Debug)]
 struct Sockets(Ingest);
 
 impl Publish for Sockets {
     fn publish<'a>(&'a self, claims: &'a Claims, event: String) -> BoxFuture<'a, Result<(), Problem>> {
         Box::pin(async move { self.0.publish(claims, &event).await })
+    }
+
+    fn announce(&self, event: PostedEvent) -> BoxFuture<'static, Result<(), Problem>> {
+        Box::pin(self.0.announce(event))
     }
 }
 
@@ -142,7 +152,7 @@ async fn run(config: Config, files: CatalogueFiles, catalogues: Catalogues, role
 impl Roles {
     fn new(world: &World, role: Role) -> Self {
         let World { config, log, catalogues, doorkeeper, audit } = world;
-        let ingest = role.ingests().then(|| {
+        let publishes = (role.ingests() || role.serves_streams()).then(|| {
             let log = log.clone();
             Ingest::new(
                 config.ingest.clone(),
@@ -154,6 +164,8 @@ impl Roles {
                 Some(audit.clone()),
             )
         });
+        let ingest = publishes.clone().filter(|_| role.ingests());
+        let teller = publishes.clone().filter(|_| !role.ingests());
         let router = role.routes().then(|| {
             let Log { journal, registry, names } = log.clone();
             let clock: router::Clock = Arc::new(Timestamp::now);
@@ -165,7 +177,7 @@ impl Roles {
             let Log { journal, names, .. } = log.clone();
             let (catalogues, doorkeeper) = (catalogues.clone(), doorkeeper.clone());
             let clock = edge_sse::Clock::system();
-            let publisher = ingest.clone().map(|ingest| -> Arc<dyn Publish> { Arc::new(Sockets(ingest)) });
+            let publisher = publishes.clone().map(|ingest| -> Arc<dyn Publish> { Arc::new(Sockets(ingest)) });
             let audit = Some(audit.clone());
             let dependencies = Dependencies { journal, names, catalogues, doorkeeper, clock, publisher, audit };
             Edge::new(edge_config(config), dependencies)
@@ -173,11 +185,12 @@ impl Roles {
         let machine = (role == Role::Up && config.machine).then(|| MachineSource::new(log, catalogues)).flatten();
         let generates = role == Role::Up && config.generate && config.kafka.is_none();
         let generated = generates.then(|| GeneratedSource::new(log, catalogues)).flatten();
-        Self { ingest, router, edge, machine, generated }
+        Self { ingest, teller, router, edge, machine, generated }
     }
 
     fn takers(&self) -> Takers {
-        Takers { edge: self.edge.clone(), router: self.router.clone(), ingest: self.ingest.clone() }
+        let (ingest, teller) = (self.ingest.clone(), self.teller.clone());
+        Takers { edge: self.edge.clone(), router: self.router.clone(), ingest, teller }
     }
 
     /// Publishing and history share their paths: each process serves what it has, and says so where it has not.
@@ -227,6 +240,11 @@ impl Roles {
                 None => Ok(()),
             }
         };
+        let teller = async {
+            if let Some(teller) = &self.teller {
+                tells(teller, &stop).await;
+            }
+        };
         let router = async {
             match &self.router {
                 Some(router) => ended("router", router.run(stop.clone()).await, &stop),
@@ -251,9 +269,20 @@ impl Roles {
                 None => Ok(()),
             }
         };
-        let (ingest, router, edge, machine, generated, ()) =
-            tokio::join!(ingest, router, edge, machine, generated, audit);
+        let (ingest, router, edge, machine, generated, (), ()) =
+            tokio::join!(ingest, router, edge, machine, generated, teller, audit);
         ingest.and(router).and(edge).and(machine).and(generated)
+    }
+}
+
+/// Registers the schemas by which an edge tells of its users, as soon as the registry takes them. Streams never wait for that.
+async fn tells(teller: &Ingest, stop: &CancellationToken) {
+    while let Err(error) = teller.run(stop.clone()).await {
+        tracing::warn!(%error, "this edge cannot publish");
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TELLER_RETRY) => {}
+        }
     }
 }
 

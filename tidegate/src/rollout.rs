@@ -36,6 +36,8 @@ pub(crate) struct Takers {
     pub(crate) edge: Option<Edge>,
     pub(crate) router: Option<Arc<Router>>,
     pub(crate) ingest: Option<Ingest>,
+    /// Takes its part without waiting for the registry.
+    pub(crate) teller: Option<Ingest>,
 }
 
 /// Which catalogues this process goes by, for `/readyz`.
@@ -173,6 +175,9 @@ impl Rollout {
         let registered = self.prepare(&catalogues).await?;
         if let Some(edge) = &self.takers.edge {
             edge.take(catalogues.clone()).await;
+        }
+        if let Some(teller) = &self.takers.teller {
+            teller.begin_with(catalogues.clone());
         }
         if let Some(router) = &self.takers.router {
             router.take(catalogues.clone()).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
-use policy::{Catalogues, Claims};
+use policy::{Catalogues, Claims, Matter};
 use schemas::channel::ChannelPattern;
 use schemas::position::{Position, Presented};
 use schemas::problem::{Problem, Slug};
@@ -20,6 +20,7 @@ use super::frames::Frames;
 use super::line::{self, Heard, Line};
 use super::pace::Pace;
 use super::said::{Publication, Said, Wish};
+use crate::activity;
 use crate::arrival::{Arrival, arrive};
 use crate::ask::Start;
 use crate::audited::Door;
@@ -242,6 +243,7 @@ impl Conversation {
             Wish::Subscribe { channels, filter } => self.subscribe(channels, filter.as_deref(), id.as_ref()).await,
             Wish::Unsubscribe(channels) => self.unsubscribe(channels, id.as_ref()).await,
             Wish::Publish(publication) => self.publish(publication, id.clone()),
+            Wish::Activity(matter, said) => self.act(matter, said, id.clone()),
             Wish::Ack(position) => self.acknowledge(&position, id.as_ref()),
             Wish::Ping => {
                 self.frames.pong(id.as_ref());
@@ -338,6 +340,14 @@ impl Conversation {
         };
         let (claims, event) = (self.claims.clone(), cloud_event(&publication));
         self.publishing.push_back(Box::pin(async move { (id, publisher.publish(&claims, event).await) }));
+        Ok(())
+    }
+
+    fn act(&mut self, matter: Matter, said: activity::Said, id: Option<Value>) -> Result<(), Refusal> {
+        match self.shared.say_activity(&self.claims, matter, said, Door::Socket)? {
+            Some(on_its_way) => self.publishing.push_back(Box::pin(async move { (id, on_its_way.await) })),
+            None => self.frames.ok(id.as_ref()),
+        }
         Ok(())
     }
 

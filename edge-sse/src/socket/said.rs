@@ -1,10 +1,12 @@
 //! What a client says on a WebSocket: one JSON object a message, with `type`. Parsed once, within bounds. Pure.
 
+use policy::Matter;
 use schemas::problem::Slug;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::activity;
 use crate::refusal::Refusal;
 
 /// A message of a client.
@@ -30,6 +32,8 @@ pub enum Wish {
     Unsubscribe(Option<Vec<String>>),
     /// To publish an event.
     Publish(Publication),
+    /// To say that they type or view, or have ended it.
+    Activity(Matter, activity::Said),
     /// To say which position it has.
     Ack(String),
     /// To hear whether the edge lives.
@@ -59,6 +63,8 @@ struct Written {
     channel: Option<String>,
     filter: Option<String>,
     event: Option<String>,
+    content: Option<String>,
+    active: Option<bool>,
     data: Option<Box<RawValue>>,
 }
 
@@ -81,6 +87,10 @@ impl Said {
 }
 
 impl Written {
+    fn activity(self, matter: Matter) -> Result<Wish, Refusal> {
+        Ok(Wish::Activity(matter, activity::Said::of(self.channel, self.content, self.active)?))
+    }
+
     fn wish(self) -> Result<Wish, Refusal> {
         let missing = |what: &str| bad(&format!("{} needs {what}", self.r#type));
         let id = || self.id.as_ref().and_then(Value::as_str).map(str::to_owned);
@@ -95,13 +105,15 @@ impl Written {
                 channel: self.channel.ok_or_else(|| missing("channel"))?,
                 data: self.data.ok_or_else(|| missing("data"))?,
             }),
+            "typing" => self.activity(Matter::Typing)?,
+            "viewing" => self.activity(Matter::Viewing)?,
             "ack" => Wish::Ack(id().ok_or_else(|| missing("id, a position"))?),
             "ping" => Wish::Ping,
             "pong" => Wish::Pong,
             other => {
                 let shown: String = other.chars().take(64).collect();
                 return Err(bad(&format!(
-                    "{shown:?} is unknown; known are subscribe, unsubscribe, publish, ack, ping, pong"
+                    "{shown:?} is unknown; known are subscribe, unsubscribe, publish, typing, viewing, ack, ping, pong"
                 )));
             }
         })
@@ -127,6 +139,9 @@ mod tests {
         let Wish::Publish(publication) = Said::parse(publish).unwrap().wish else { panic!("a publication") };
         assert_eq!((publication.id.as_deref(), publication.data.get()), (Some("x"), r#"{"a": 1.50}"#));
         assert!(matches!(Said::parse(r#"{"type":"unsubscribe"}"#).unwrap().wish, Wish::Unsubscribe(None)));
+        let typing = r#"{"type":"typing","channel":"team:1","content":"g1","active":false}"#;
+        let Wish::Activity(Matter::Typing, said) = Said::parse(typing).unwrap().wish else { panic!("typing") };
+        assert_eq!((said.channel.as_str(), said.content.as_deref(), said.active), ("team:1", Some("g1"), false));
         assert!(matches!(Said::parse(r#"{"type":"ack","id":"1a"}"#).unwrap().wish, Wish::Ack(id) if id == "1a"));
         for word in ["ping", "pong"] {
             assert!(Said::parse(&format!(r#"{{"type":"{word}"}}"#)).is_ok());
