@@ -36,8 +36,12 @@ pub type Dead = &'static str;
 pub struct Expected {
     pub lane: String,
     pub channel: String,
-    /// Everything but the id.
+    /// Everything but the id, on a stream.
     pub block: String,
+    /// The event alone.
+    pub json: String,
+    /// Everything but the id, on a WebSocket.
+    pub message: String,
     /// A later one of the same key may stand for it.
     pub may_miss: bool,
 }
@@ -46,6 +50,8 @@ pub struct Expected {
 pub enum Given {
     /// A problem instead of a stream.
     Nothing,
+    /// A problem, because this filter cannot be used.
+    NoFilter(String),
     Stream {
         granted: Vec<String>,
         refused: Vec<String>,
@@ -126,6 +132,10 @@ fn whole(story: &Story, event: &Event) -> Value {
 }
 
 pub fn given(story: &Story, routed: &[Result<Routed, Dead>], person: &Person, passed: &mut Passed) -> Given {
+    if let Some(text) = &person.unusable {
+        passed.count("no filter");
+        return Given::NoFilter(text.clone());
+    }
     let reader = Reader::of(story, person);
     let mut granted: Vec<(String, Option<i64>)> = Vec::new();
     let mut refused = Vec::new();
@@ -143,18 +153,13 @@ pub fn given(story: &Story, routed: &[Result<Routed, Dead>], person: &Person, pa
     for (event, routed) in story.events.iter().zip(routed) {
         let Ok(routed) = routed else { continue };
         match reader.sees(&granted, event, routed) {
-            Ok(block) => {
+            Ok(expected) => {
                 for (earlier, key) in blocks.iter_mut().zip(&keys) {
                     let same = key.is_some() && *key == routed.key.as_deref();
                     earlier.may_miss |= same && earlier.channel == event.channel && earlier.lane == routed.lane;
                 }
                 keys.push(routed.key.as_deref());
-                blocks.push(Expected {
-                    lane: routed.lane.clone(),
-                    channel: event.channel.clone(),
-                    block,
-                    may_miss: false,
-                });
+                blocks.push(expected);
                 passed.count("seen");
             }
             Err(why) => passed.count(why),
@@ -223,8 +228,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The block, or why there is none.
-    fn sees(&self, granted: &[(String, Option<i64>)], event: &Event, routed: &Routed) -> Result<String, &'static str> {
+    /// How it is written, or why it is not.
+    fn sees(
+        &self,
+        granted: &[(String, Option<i64>)],
+        event: &Event,
+        routed: &Routed,
+    ) -> Result<Expected, &'static str> {
         let kind = &self.story.types[event.of];
         let appended = BASE + i64::try_from(event.batch).expect("few") * BATCH_MILLIS + APPENDED_AFTER;
         let mut about = granted.iter().filter(|(pattern, _)| covers(pattern, &event.channel)).peekable();
@@ -261,7 +271,7 @@ impl<'a> Reader<'a> {
                 return Err("filtered");
             }
         }
-        Ok(self.block(event, routed, &data))
+        Ok(self.written(event, routed, &data))
     }
 
     /// What roles really hold of a type's labels makes its views: of those, all that the reader holds whole.
@@ -271,7 +281,7 @@ impl<'a> Reader<'a> {
         of_roles.filter(|of| of.is_subset(&self.labels)).flatten().collect()
     }
 
-    fn block(&self, event: &Event, routed: &Routed, data: &str) -> String {
+    fn written(&self, event: &Event, routed: &Routed, data: &str) -> Expected {
         let name = &self.story.types[event.of].name;
         let time = |millis: i64| text(&Timestamp::from_millis(millis).to_string());
         let mut json = format!(
@@ -293,7 +303,14 @@ impl<'a> Reader<'a> {
         }
         json += &format!(r#","data":{data}}}"#);
         let named = if self.person.named { format!("event: {name}\n") } else { String::new() };
-        format!("{named}data: {json}\n")
+        let message = format!(
+            r#"{{"type":"event","event":{},"channel":{},"data":{data},"timestamp":{}"#,
+            text(name),
+            text(&event.channel),
+            time(event.time),
+        );
+        let (lane, channel) = (routed.lane.clone(), event.channel.clone());
+        Expected { lane, channel, block: format!("{named}data: {json}\n"), json, message, may_miss: false }
     }
 }
 

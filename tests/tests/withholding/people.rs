@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use policy::filter::FILTER_BYTES;
+use policy::filter::{FILTER_BYTES, FILTER_LIST};
 use policy::grants::Change;
 use policy::{ChannelGrants, Claims};
 use schemas::grant::Scope;
@@ -24,6 +24,8 @@ pub struct Person {
     pub claims: Option<Claims>,
     pub channels: Vec<String>,
     pub filter: Option<Term>,
+    /// A filter that cannot be used.
+    pub unusable: Option<String>,
     pub named: bool,
 }
 
@@ -88,7 +90,8 @@ impl Person {
             Term::draw(chance, &known.known(&names, &guesses(events)), 0)
         });
         let filter = filter.filter(|filter| filter.cel(IN_FILTERS).len() <= FILTER_BYTES);
-        Self { claims, channels: channels.into_iter().collect(), filter, named: chance.one_in(2) }
+        let unusable = (filter.is_none() && chance.one_in(5)).then(|| draw_unusable(chance, &guesses(events)));
+        Self { claims, channels: channels.into_iter().collect(), filter, unusable, named: chance.one_in(2) }
     }
 
     /// What stands behind the question mark, for a stream.
@@ -97,7 +100,12 @@ impl Person {
         format!("{}&lastEventId=earliest{named}", self.query())
     }
 
-    /// The same for a page.
+    /// The same for a WebSocket.
+    pub fn socket(&self) -> String {
+        format!("{}&lastEventId=earliest", self.query())
+    }
+
+    /// The same for a page, and for lines.
     pub fn page(&self) -> String {
         format!("{}&after=earliest&limit=1000", self.query())
     }
@@ -108,7 +116,28 @@ impl Person {
         if let Some(filter) = &self.filter {
             query.append_pair("filter", &filter.cel(IN_FILTERS));
         }
+        if let Some(text) = &self.unusable {
+            query.append_pair("filter", text);
+        }
         query.finish()
+    }
+}
+
+/// A filter that asks for what is withheld, in a way that no filter may.
+fn draw_unusable(chance: &mut Chance, guesses: &[String]) -> String {
+    // Few guesses, so that several ask the same.
+    let guess = guesses.get(chance.below(3)).map_or("red", String::as_str);
+    let guess = serde_json::to_string(guess).expect("a text");
+    match chance.below(9) {
+        0 => format!("data.users.exists(user, user == {guess})"),
+        1 => format!("data.kind.matches({guess})"),
+        2 => format!("data.kind == {guess} &&"),
+        3 => format!("claims.sub == {guess}"),
+        4 => format!("payload.kind == {guess}"),
+        5 => format!("reveal(data, {guess})"),
+        6 => guess,
+        7 => format!("data.kind in [{guess}{}]", ", 'x'".repeat(FILTER_LIST)),
+        _ => format!("data.kind == {guess} || data.kind == '{}'", "x".repeat(FILTER_BYTES)),
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apache_avro::Schema;
+use axum::Router;
 use axum::body::{Body, BodyDataStream};
-use axum::http::Request;
+use axum::http::{HeaderValue, Request};
 use bytes::Bytes;
 use edge_sse::{Config, Dependencies, Edge};
 use futures::StreamExt;
@@ -15,7 +16,7 @@ use journal::embedded::{EmbeddedConfig, EmbeddedJournal};
 use journal::{Appender, AppenderSettings, Journal, NewRecord, ReadLimits, Record, Registry, TopicNames, TopicSpec};
 use policy::grants::changed;
 use policy::{Catalogues, Doorkeeper, Signer};
-use router::{Router, RouterConfig, RouterDeps};
+use router::{RouterConfig, RouterDeps};
 use schemas::avro::{AvroSchema, MaskKey};
 use schemas::channel::Channel;
 use schemas::control::CONTROL_HEADER;
@@ -35,6 +36,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::oracle::APPENDED_AFTER;
 use super::payload::MASK_KEY;
 use super::people::Person;
+use super::socket::SocketDoor;
 use super::story::{BASE, BATCH_MILLIS, BATCHES, Event, Story};
 
 const KEY: &[u8] = b"a secret of the withholding test, of more than 32 bytes";
@@ -53,14 +55,25 @@ pub struct Told {
     pub log: String,
 }
 
-/// What a reader was answered.
+/// What a reader was answered, at each door.
 pub struct Answer {
+    pub stream: Said,
+    pub page: Said,
+    pub lines: Said,
+    pub socket: Said,
+}
+
+/// Status, head and body, as text. A socket that was opened is 200 and its messages, one a line.
+pub struct Said {
     pub status: u16,
-    /// Head and body, as text.
     pub head: String,
     pub body: String,
-    /// What a page of the same was answered.
-    pub page: String,
+}
+
+impl Answer {
+    pub fn doors(&self) -> [(&'static str, &Said); 4] {
+        [("stream", &self.stream), ("page", &self.page), ("lines", &self.lines), ("socket", &self.socket)]
+    }
 }
 
 pub struct DeadLetter {
@@ -149,9 +162,9 @@ async fn happen(story: &Story) -> (Vec<Answer>, Vec<DeadLetter>) {
     while !edge.readiness().ready() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let mut answers = Vec::new();
+    let (mut answers, sockets) = (Vec::new(), SocketDoor::of(edge.routes()));
     for person in &story.people {
-        answers.push(ask(&world, &edge, person).await);
+        answers.push(ask(&world, &edge, &sockets, person).await);
     }
     assert!(world.now() < BASE + 5 * BATCH_MILLIS, "everybody has read before any further event ends");
     let dead = world.dead().await;
@@ -161,15 +174,35 @@ async fn happen(story: &Story) -> (Vec<Answer>, Vec<DeadLetter>) {
 }
 
 /// Reads until the stream says that it lives, which is after everything that there is.
-async fn ask(world: &World, edge: &Edge, person: &Person) -> Answer {
+async fn ask(world: &World, edge: &Edge, sockets: &SocketDoor, person: &Person) -> Answer {
     let stream = world.request(&format!("/v1/stream?{}", person.stream()), person);
-    let (head, body) = edge.routes().oneshot(stream).await.expect("an answer").into_parts();
-    let is_stream = head.status.as_u16() == 200;
-    let body = read(body.into_data_stream(), is_stream).await;
     let page = world.request(&format!("/v1/events?{}", person.page()), person);
-    let page = edge.history().oneshot(page).await.expect("an answer").into_body();
-    let page = read(page.into_data_stream(), false).await;
-    Answer { status: head.status.as_u16(), head: format!("{:?}", head.headers), body, page }
+    let mut lines = world.request(&format!("/v1/events?{}", person.page()), person);
+    lines.headers_mut().insert("accept", HeaderValue::from_static("application/x-ndjson"));
+    Answer {
+        stream: answer(edge.routes(), stream, true).await,
+        page: answer(edge.history(), page, false).await,
+        lines: answer(edge.history(), lines, false).await,
+        socket: talk(world, edge, sockets, person).await,
+    }
+}
+
+async fn answer(routes: Router, request: Request<Body>, is_stream: bool) -> Said {
+    let (head, body) = routes.oneshot(request).await.expect("an answer").into_parts();
+    let status = head.status.as_u16();
+    let body = read(body.into_data_stream(), is_stream && status == 200).await;
+    Said { status, head: format!("{:?}", head.headers), body }
+}
+
+/// What is refused has its problem also for who asks for no socket.
+async fn talk(world: &World, edge: &Edge, sockets: &SocketDoor, person: &Person) -> Said {
+    let path = format!("/v1/ws?{}", person.socket());
+    let plain = answer(edge.routes(), world.request(&path, person), false).await;
+    if !plain.body.contains("no WebSocket") {
+        return plain;
+    }
+    let body = sockets.read(&path, world.token(person).as_deref()).await;
+    Said { status: 200, head: String::new(), body }
 }
 
 async fn read(mut body: BodyDataStream, is_stream: bool) -> String {
@@ -206,13 +239,13 @@ impl World {
         Self { journal, names, appender, began, directory }
     }
 
-    fn router(&self, registry: Arc<dyn Registry>, catalogues: Arc<Catalogues>) -> Router {
+    fn router(&self, registry: Arc<dyn Registry>, catalogues: Arc<Catalogues>) -> router::Router {
         let began = self.began;
         let (journal, names) = (self.journal.clone(), self.names.clone());
         let clock: router::Clock = Arc::new(move || now(began));
         let scratch = self.directory.path().join("scratch");
         let deps = RouterDeps { journal, registry, catalogues, names, clock, scratch };
-        Router::new(RouterConfig::default(), deps)
+        router::Router::new(RouterConfig::default(), deps)
     }
 
     fn edge(&self, catalogues: Arc<Catalogues>) -> Edge {
@@ -226,7 +259,13 @@ impl World {
             publisher: None,
             audit: None,
         };
-        let config = Config { heartbeat: HEARTBEAT, connections_per_user: 1_000, shards: 1, ..Config::default() };
+        let config = Config {
+            heartbeat: HEARTBEAT,
+            socket_ping: HEARTBEAT,
+            connections_per_user: 1_000,
+            shards: 1,
+            ..Config::default()
+        };
         Edge::new(config, dependencies)
     }
 
@@ -239,11 +278,14 @@ impl World {
         tokio::time::sleep_until(self.began + at).await;
     }
 
+    fn token(&self, person: &Person) -> Option<String> {
+        let now = Timestamp::from_millis(self.now());
+        person.claims.as_ref().map(|claims| Signer::from_key(KEY).expect("a key").sign(claims, now).expect("signed"))
+    }
+
     fn request(&self, path: &str, person: &Person) -> Request<Body> {
         let mut request = Request::get(path);
-        if let Some(claims) = &person.claims {
-            let now = Timestamp::from_millis(self.now());
-            let token = Signer::from_key(KEY).expect("a key").sign(claims, now).expect("signed");
+        if let Some(token) = self.token(person) {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         request.body(Body::empty()).expect("a request")
