@@ -20,6 +20,7 @@ pub mod client;
 pub mod stream;
 pub mod socket;
 pub mod cable;
+pub mod gate;
 pub mod door;
 pub mod reader;
 pub mod edits;

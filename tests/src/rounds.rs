@@ -1,6 +1,7 @@
 //! How long the rounds are: as in `./dev test`, or everything, as in `./dev soak`, which sets `TIDEGATE_SOAK`. Only this asks for it.
 
 use std::ops::Range;
+use std::time::Duration;
 
 /// A number for each of both.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +21,8 @@ const WRITER_KILLS: Rounds = Rounds { ordinary: 3, soak: 30 };
 /// How often two routers fight over the partitions.
 const FIGHTS: Rounds = Rounds { ordinary: 10, soak: 100 };
 
+/// How long, in seconds, each trouble lasts that may stall nobody else.
+const TROUBLE_SECONDS: Rounds = Rounds { ordinary: 3, soak: 30 };
 /// Connections of a flood.
 const CONNECTIONS: Rounds = Rounds { ordinary: 10_000, soak: 100_000 };
 /// Streams of a user who is revoked what they were granted.
@@ -82,6 +85,12 @@ pub fn writer_kills() -> usize {
 #[must_use]
 pub fn fights() -> usize {
     FIGHTS.now()
+}
+
+/// How long each trouble lasts that may stall nobody else.
+#[must_use]
+pub fn trouble() -> Duration {
+    Duration::from_secs(u64::try_from(TROUBLE_SECONDS.now()).unwrap_or(u64::MAX))
 }
 
 /// Streams of a user who is revoked what they were granted.
