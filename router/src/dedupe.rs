@@ -54,6 +54,8 @@ pub(crate) struct Windows<'a> {
 
 /// Ids in the hash table, of each window and source partition.
 const HEAD_IDS_MAX: usize = 16 * 1024;
+/// A claim waits no longer than this for the disk.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
 /// The hash table is at most such a part of all ids in memory.
 const HEADS: usize = 8;
 
@@ -75,7 +77,7 @@ pub(crate) struct Window {
     /// By how long they count.
     delivered: BTreeMap<Duration, Ids>,
     room: Room,
-    /// The disk did not take the last ones: it is asked again once some are forgotten.
+    /// The disk did not take the last ones, or not in time: it is asked again once there are few, or some are forgotten.
     is_refused: bool,
     /// Kept deliveries of earlier epochs from beyond the commit, until their records are met.
     noted: HashMap<Identity, Vec<Seen>>,
@@ -213,20 +215,26 @@ impl Window {
 
     /// Whether there will soon be no room in memory, before what is on its way to the disk is there.
     pub(crate) fn is_pressed(&self) -> bool {
-        self.is_spilling() && self.in_runs() > self.room.memory_ids / 4 * 3
+        !self.is_refused && self.is_spilling() && self.in_runs() > self.room.memory_ids / 4 * 3
     }
 
-    /// Waits for what is on its way to the disk.
+    /// Waits for what is on its way to the disk, unless that hangs.
     pub(crate) async fn settle(&mut self) {
-        for ids in self.delivered.values_mut() {
-            self.is_refused |= !ids.settle().await;
-        }
+        let taken = tokio::time::timeout(SETTLE_MAX, async {
+            let mut is_taken = true;
+            for ids in self.delivered.values_mut() {
+                is_taken &= ids.settle().await;
+            }
+            is_taken
+        });
+        self.is_refused |= !taken.await.unwrap_or(false);
         self.bound();
     }
 
     /// Forgets what no record appended at `first_open` or later can repeat.
     pub(crate) fn expire(&mut self, first_open: Timestamp) {
         self.take_written();
+        self.is_refused = self.is_refused && self.in_runs() > self.room.memory_ids / 2;
         for (within, ids) in &mut self.delivered {
             self.forgotten_early += count(ids.expire(first_open.minus(*within)));
         }

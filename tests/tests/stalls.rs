@@ -168,8 +168,11 @@ impl Watched {
         let process = launch.start().await;
         process.ready().await;
         let (token, stop) = (deployment.token("tests", &[]).await, Arc::new(AtomicBool::new(false)));
-        let reader = tokio::spawn(read_steadily(open(&process, "steady").await));
-        let publisher = tokio::spawn(publish_steadily(process.url(""), token.clone(), stop.clone()));
+        let (url, mut stream) = (process.url(""), open(&process, "steady").await);
+        publish(&url, &token, &event("s.tick", "steady", "first", &json!({"n": 0}))).await; // it asks for schemas
+        assert_eq!(stream.event(WITHIN).await["id"], json!("first"));
+        let reader = tokio::spawn(read_steadily(stream));
+        let publisher = tokio::spawn(publish_steadily(url, token.clone(), stop.clone()));
         Self { deployment, process, token, stop, publisher, reader }
     }
 

@@ -125,7 +125,7 @@ proptest! {
     fn it_is_a_list_of_what_was_delivered_whatever_its_room(steps in steps(), memory_ids in prop_oneof![Just(1usize), Just(8), Just(20_000)]) {
         let directory = tempfile::tempdir().unwrap();
         let room = Room { memory_ids, disk_ids: 10_000, directory: directory.path().into() };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
         let told = runtime.block_on(tell(&room, steps));
         prop_assert!(told.is_ok(), "{:?}", told);
     }
@@ -197,4 +197,21 @@ async fn a_disk_that_takes_nothing_is_said_by_what_is_forgotten() {
     let held = window.held();
     assert_eq!((held.disk, window.take_forgotten_early()), (0, 2_000 - u64::try_from(held.memory).unwrap()));
     assert!(held.memory <= 900 && window.is_repeat(Identity::spread(1_999), at(2_000, 1), TEN));
+}
+
+#[tokio::test]
+async fn a_disk_that_took_nothing_is_asked_again_when_there_are_few() {
+    let nowhere = tempfile::NamedTempFile::new().unwrap();
+    let directory = nowhere.path().join("under-a-file").into();
+    let mut window = Window::new(Room { memory_ids: 800, disk_ids: 4_000, directory });
+    for n in 0..600 {
+        window.remember(Identity::spread(n), at(n, 0), TEN);
+        window.settle().await;
+    }
+    assert!(window.is_refused && !window.is_pressed());
+    window.expire(Timestamp::from_millis(9 * MINUTE));
+    assert!(window.is_refused);
+    window.expire(Timestamp::from_millis(20 * MINUTE));
+    window.expire(Timestamp::from_millis(20 * MINUTE));
+    assert!(!window.is_refused && window.take_forgotten_early() == 0);
 }
