@@ -4,6 +4,7 @@ const ROWS = 50;
 const NOTICES = 5;
 const SHOWN_EVERY_MS = 100;
 const AGAIN_AFTER_MS = 2000;
+const ACKNOWLEDGED_EVERY_MS = 2000;
 const SUMMARY_CHARACTERS = 240;
 
 const LANES = ["high", "medium", "low"];
@@ -32,11 +33,17 @@ if (!asked.has("channel")) {
   asked.append("channel", "machine:*");
 }
 
+// This tab, over reloads: where it goes on is kept for it, and for no other tab, which may stand elsewhere.
+const device = sessionStorage.getItem("tidegate.device") ?? newDevice();
+if (!asked.has("resume")) asked.set("resume", device);
+
 const counts = { received: 0, high: 0, medium: 0, low: 0 };
 const events = [];
 let lastEventId = "";
 let source;
 let shown = true;
+let acknowledged = "";
+let kept;
 
 function connect() {
   const query = new URLSearchParams(asked);
@@ -66,6 +73,34 @@ function receive(message) {
   show();
 }
 
+function newDevice() {
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  sessionStorage.setItem("tidegate.device", id);
+  return id;
+}
+
+/** What was received: the position, and whose. */
+function receipt() {
+  return JSON.stringify({ id: lastEventId, device: asked.get("resume"), channels: asked.getAll("channel") });
+}
+
+function acksUrl() {
+  const presented = [...asked].filter(([name]) => name === "ticket" || name === "access_token");
+  return presented.length > 0 ? `v1/acks?${new URLSearchParams(presented)}` : "v1/acks";
+}
+
+const unacknowledged = () => kept && lastEventId !== "" && lastEventId !== acknowledged;
+
+/** One at a time, and what is not taken is said again with the next. */
+async function acknowledge() {
+  if (unacknowledged()) {
+    const id = lastEventId;
+    const answer = await fetch(acksUrl(), { method: "POST", body: receipt() }).catch(() => undefined);
+    if (answer?.ok) acknowledged = id;
+  }
+  setTimeout(acknowledge, ACKNOWLEDGED_EVERY_MS);
+}
+
 /** Takes a notice: its position, and its words where it has any for people. */
 function note(message, words) {
   lastEventId = message.lastEventId;
@@ -80,6 +115,9 @@ function note(message, words) {
 }
 
 function ready(data) {
+  const first = kept === undefined;
+  kept = data.resume !== undefined && data.resume !== "anonymous";
+  if (first) acknowledge();
   state("open", `open, ${data.channels.join(", ")}`);
   if (data.refused.length === 0) return undefined;
   return `Refused: ${data.refused.map(({ channel, reason }) => `${channel} (${reason})`).join(", ")}.`;
@@ -139,6 +177,10 @@ place("subscribe").addEventListener("submit", (submit) => {
   const query = new URLSearchParams();
   for (const channel of place("channels").value.split(/[\s,]+/).filter(Boolean)) query.append("channel", channel);
   location.search = query.toString();
+});
+
+addEventListener("pagehide", () => {
+  if (unacknowledged()) navigator.sendBeacon(acksUrl(), receipt());
 });
 
 connect();

@@ -7,7 +7,9 @@ use http::{HeaderMap, Uri};
 use schemas::position::{Position, Presented};
 use schemas::problem::Slug;
 use schemas::time::Timestamp;
+use store::Device;
 
+use crate::acks::Resuming;
 use crate::bearer;
 use crate::refusal::Refusal;
 
@@ -17,7 +19,7 @@ pub const REWIND_EVENTS: u32 = 10_000;
 const POSITION_NAMES: [&str; 3] = ["lastEventId", "last_event_id", "lastEvent"];
 /// Every name of the query.
 const KNOWN: &str =
-    "channel, named, filter, lastEventId, last_event_id, lastEvent, since, rewind, ticket, access_token";
+    "channel, named, filter, lastEventId, last_event_id, lastEvent, since, rewind, resume, ticket, access_token";
 
 /// A parsed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +34,12 @@ pub struct Ask {
     pub start: Start,
     /// The position's text as it was presented.
     pub presented: Option<String>,
+    /// The device that acknowledges what it reads, and goes on where it did so last.
+    pub device: Option<Device>,
+    /// Whether the start is what the device acknowledged last; known once the store was asked.
+    pub stored: bool,
+    /// What is remembered for the device, where one is named; likewise.
+    pub resuming: Option<Resuming>,
 }
 
 /// Where a stream starts.
@@ -82,13 +90,14 @@ impl Ask {
         }
         let presented = match header(headers)? {
             Some(id) => Some(id),
-            None => query.positions.into_iter().flatten().next(),
+            None => query.positions.iter_mut().find_map(Option::take),
         };
         let start = match &presented {
             Some(id) => position(id)?,
-            None => query.since.or(query.rewind).unwrap_or(Start::Now),
+            None => query.since.take().or(query.rewind.take()).unwrap_or(Start::Now),
         };
-        Ok(Self { channels: query.channels, named: query.named, filter: query.filter, start, presented })
+        let Parameters { channels, named, filter, device, .. } = query;
+        Ok(Self { channels, named, filter, start, presented, device, stored: false, resuming: None })
     }
 }
 
@@ -108,6 +117,7 @@ struct Parameters {
     channels: Vec<String>,
     named: bool,
     filter: Option<String>,
+    device: Option<Device>,
     positions: [Option<String>; 3],
     since: Option<Start>,
     rewind: Option<Start>,
@@ -128,6 +138,7 @@ impl Parameters {
             "named" => self.named = flag(&value)?,
             "filter" => self.filter = Some(value),
             "since" => self.since = Some(Start::Since(since(&value)?)),
+            "resume" => self.device = Some(device(&value)?),
             "rewind" => self.rewind = Some(rewind(&value)?),
             // Who asks is another question.
             bearer::TICKET | bearer::ACCESS_TOKEN => {}
@@ -162,6 +173,10 @@ fn flag(value: &str) -> Result<bool, Refusal> {
         "0" | "false" | "" => Ok(false),
         _ => Err(Refusal::new(Slug::BadRequest, "named is 1 or 0")),
     }
+}
+
+fn device(value: &str) -> Result<Device, Refusal> {
+    Device::parse(value).map_err(|error| Refusal::new(Slug::BadRequest, format!("resume: {error}")))
 }
 
 fn since(value: &str) -> Result<Timestamp, Refusal> {

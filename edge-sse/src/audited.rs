@@ -24,6 +24,8 @@ pub enum Door {
     Socket,
     /// `POST /v1/tickets`.
     Tickets,
+    /// `POST /v1/acks`.
+    Acks,
     /// `POST /v1/connections/{id}/token`, and rights that an open stream loses.
     Connections,
     /// `POST /v1/typing`.
@@ -40,6 +42,7 @@ impl Door {
             Self::Events => "GET /v1/events",
             Self::Socket => "GET /v1/ws",
             Self::Tickets => "POST /v1/tickets",
+            Self::Acks => "POST /v1/acks",
             Self::Connections => "/v1/connections",
             Self::Typing => "POST /v1/typing",
             Self::Viewing => "POST /v1/viewing",

@@ -28,7 +28,7 @@ use crate::refusal::{Refusal, problem};
 use crate::stream::{Parts, Stream, bye, opened};
 use crate::subscription::Subscription;
 use crate::takeover::{MayTakeOver, Takeover};
-use crate::{bearer, coded, cors, page, realtime};
+use crate::{acks, bearer, coded, cors, page, realtime};
 
 /// What the listener says of a request.
 struct From {
@@ -76,7 +76,7 @@ async fn stream(
 }
 
 async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, from: From) -> Result<Response, Refusal> {
-    let ask = Ask::parse(uri, headers)?;
+    let mut ask = Ask::parse(uri, headers)?;
     let claims = match bearer::of_reader(shared, uri, headers).await {
         // The token may be good: who holds it must come again.
         Err(IdentityError::KeysAway) => return Ok(not_now(shared, ByeReason::NotReady, &ask)),
@@ -86,6 +86,7 @@ async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, from: From) 
     let filter = shared.filters.of(ask.filter.as_deref())?;
     let catalogues = shared.catalogues();
     let subscription = shared.decide(&bearer, &ask.channels, Door::Stream)?.filtered(filter);
+    acks::resume(&shared.acks, &bearer.claims, &mut ask).await;
     let encoding = Encoding::of(headers);
     Ok(match begin(shared, &catalogues, &ask, &bearer, from.household, &subscription).await {
         Ok(parts) if from.may_take_over && shared.shards.running() && encoding != Encoding::Zstd => {
@@ -118,8 +119,9 @@ async fn begin<'a>(
     household: Option<Household>,
     subscription: &'a Subscription,
 ) -> Result<Parts<'a>, ByeReason> {
-    let Arrival { session, reader, expires_at, started, sleeper, access } =
+    let Arrival { session, reader, expires_at, mut started, sleeper, access } =
         arrive(shared, catalogues, &ask.start, bearer, household, subscription).await?;
+    started.say_stored(ask.stored);
     let shared = shared.clone();
     Ok(Parts { shared, session, reader, expires_at, ask, subscription, started, sleeper, access })
 }

@@ -8,10 +8,12 @@ use axum::Router;
 use journal::{AuditLog, Journal, TopicNames};
 use policy::{Catalogues, Claims, Doorkeeper};
 use schemas::readiness::Readiness;
+use store::Store;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::acks::Acks;
 use crate::admission::{Admission, Room};
 use crate::allowance::Allowances;
 use crate::bounds::Bounds;
@@ -30,7 +32,7 @@ use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
 use crate::wake::Wakers;
 use crate::windows::Windows;
-use crate::{activity, door, grants, heartbeat, history, metrics, readiness, renewal, socket, tickets};
+use crate::{acking, activity, door, grants, heartbeat, history, metrics, readiness, renewal, socket, tickets};
 
 /// After the tail could not begin, or ended, it is begun again after so long.
 const TAIL_RETRY: Duration = Duration::from_millis(500);
@@ -54,6 +56,8 @@ pub struct Dependencies {
     pub publisher: Option<Arc<dyn Publish>>,
     /// Where refusals are recorded; none where nothing is.
     pub audit: Option<AuditLog>,
+    /// What is remembered beyond a connection; none where nothing is.
+    pub store: Option<Arc<dyn Store>>,
 }
 
 /// An edge: delivery lanes in, streams out.
@@ -84,6 +88,8 @@ pub struct Shared {
     pub replays: Allowances,
     /// What users are granted beside their tokens.
     pub grants: Grants,
+    /// What clients acknowledged, and where their devices go on.
+    pub acks: Acks,
     /// Cancelled when the edge stops.
     pub drain: CancellationToken,
     /// Where events of WebSockets go, and what the edge tells of users.
@@ -138,6 +144,7 @@ impl Edge {
                 live: activity::Live::new(&config),
                 replays: Allowances::new(config.replay_bytes_per_minute),
                 config,
+                acks: Acks::new(dependencies.store, dependencies.clock.clone()),
                 clock: dependencies.clock,
                 catalogues: RwLock::new(dependencies.catalogues),
                 doorkeeper,
@@ -181,8 +188,10 @@ impl Edge {
             () = grants::hear(&self.shared) => Ok(()),
             () = heartbeat::keep(&self.shared) => Ok(()),
             () = activity::keep(&self.shared) => Ok(()),
+            () = self.shared.acks.keep() => Ok(()),
             () = running.one_ended() => Err(io::Error::other("a shard ended")),
         };
+        self.shared.acks.finish().await;
         let session = self.shared.take_session();
         if let Some(session) = session {
             session.catch_up.finish().await;
@@ -191,12 +200,12 @@ impl Edge {
         ended
     }
 
-    /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, `POST /v1/tickets`, `POST /v1/connections/{id}/token`, `POST /v1/typing`,
-    /// `POST /v1/viewing`, and the page at `/`.
+    /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, `POST /v1/tickets`, `POST /v1/connections/{id}/token`, `POST /v1/acks`,
+    /// `POST /v1/typing`, `POST /v1/viewing`, and the page at `/`.
     pub fn routes(&self) -> Router {
         let shared = || self.shared.clone();
         let asking = tickets::routes(shared()).merge(renewal::routes(shared()));
-        let saying = activity::routes(shared());
+        let saying = activity::routes(shared()).merge(acking::routes(shared()));
         door::routes(shared()).merge(socket::routes(shared())).merge(asking).merge(saying)
     }
 

@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, Uri, header};
 use schemas::problem::Slug;
 use tokio::time::Instant;
 
+use crate::acks;
 use crate::allowance::Asks;
 use crate::arrival::arrive;
 use crate::audited::Door;
@@ -60,12 +61,13 @@ async fn answer(
     uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
-    let asked = HistoryAsk::parse(uri, headers)?;
+    let mut asked = HistoryAsk::parse(uri, headers)?;
     let claims = bearer::of_reader(shared, uri, headers).await?;
     let bearer = shared.grants.bearer(&Arc::new(claims));
     let filter = shared.filters.of(asked.ask.filter.as_deref())?;
     let catalogues = shared.catalogues();
     let subscription = shared.decide(&bearer, &asked.ask.channels, Door::Events)?.filtered(filter);
+    acks::resume(&shared.acks, &bearer.claims, &mut asked.ask).await;
     let arrival = arrive(shared, &catalogues, &asked.ask.start, &bearer, household, &subscription).await;
     let arrival = arrival.map_err(|reason| not_now(shared, reason))?;
     let (mut reading, gaps) = Reading::begin(shared, arrival, Leaves::AtOnce);

@@ -64,6 +64,8 @@ mod socket;
 mod patient;
 mod door;
 mod tickets;
+mod acks;
+mod acking;
 mod renewal;
 mod edge;
 

@@ -24,11 +24,17 @@ pub fn stream_ended() {
     gauge!("tidegate_edge_connections").decrement(1.0);
 }
 
+/// Streams whose acknowledged positions wait for the store.
+pub fn cursors_waiting(streams: usize) {
+    gauge!("tidegate_edge_cursors_waiting").set(f64::from(u32::try_from(streams).unwrap_or(u32::MAX)));
+}
+
 /// Makes the gauges visible before the first stream.
 pub fn declare() {
     gauge!("tidegate_edge_connections").set(0.0);
     partitions_followed(0);
     granted_users(0);
+    cursors_waiting(0);
     grants_deaf(false);
 }
 

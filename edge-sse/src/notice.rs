@@ -3,6 +3,7 @@
 use schemas::time::Timestamp;
 use serde::Serialize;
 
+use crate::acks::Resuming;
 use crate::start::Began;
 use crate::subscription::Refused;
 
@@ -34,6 +35,9 @@ pub struct Ready<'a> {
     pub heartbeat_ms: u64,
     /// How the stream begins.
     pub start: Began,
+    /// What is remembered for the device, where the client named one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resuming>,
 }
 
 /// Data of [`REFUSED`].

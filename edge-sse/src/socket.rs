@@ -20,6 +20,7 @@ use http::{HeaderMap, Uri};
 use schemas::audit::Who;
 use schemas::problem::Slug;
 
+use crate::acks;
 use crate::ask::{Ask, pairs};
 use crate::audited::Door;
 use crate::bearer;
@@ -83,7 +84,7 @@ async fn opening(
     household: Option<Household>,
 ) -> Result<Opening, Refusal> {
     let rest = pairs(uri)?.into_iter().filter(|(name, _)| name != bearer::TOKEN).collect();
-    let ask = Ask::of(rest, headers, FURTHER)?;
+    let mut ask = Ask::of(rest, headers, FURTHER)?;
     if !cors::may_read(&shared.config.origins, headers, uri) {
         let refusal = Refusal::new(Slug::Forbidden, "pages of this origin may not read here");
         shared.record_refusal(&refusal, Who::default(), Door::Socket);
@@ -97,5 +98,8 @@ async fn opening(
         true => Subscription::nothing(),
         false => shared.decide(&bearer, &ask.channels, Door::Socket)?,
     };
-    Ok(Opening { start: ask.start, bearer, household, catalogues, subscription: subscription.filtered(filter) })
+    if !ask.channels.is_empty() {
+        acks::resume(&shared.acks, &bearer.claims, &mut ask).await;
+    }
+    Ok(Opening { ask, bearer, household, catalogues, subscription: subscription.filtered(filter) })
 }

@@ -41,6 +41,8 @@ pub enum Began {
     Rewind,
     /// Where the position says.
     Resumed,
+    /// Where the device's last acknowledgement says.
+    Stored,
     /// Not where the position says.
     Gap,
 }
@@ -56,6 +58,15 @@ pub struct Started {
     pub gaps: Vec<Gap>,
     /// Its partitions, read for as long as this is kept: for as long as the cursor is.
     pub held: Held,
+}
+
+impl Started {
+    /// The position that it starts at, where it does, was the store's.
+    pub fn say_stored(&mut self, stored: bool) {
+        if stored && self.began == Began::Resumed {
+            self.began = Began::Stored;
+        }
+    }
 }
 
 /// What is needed to find a start.

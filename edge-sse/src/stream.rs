@@ -265,6 +265,7 @@ fn opening(parts: &Parts<'_>) -> Chunk {
         refused: &parts.subscription.refused,
         heartbeat_ms: u64::try_from(parts.shared.config.heartbeat.as_millis()).unwrap_or(u64::MAX),
         start: parts.started.began,
+        resume: parts.ask.resuming,
     };
     let id = parts.started.cursor.position().to_string();
     let before = parts.ask.presented.as_deref().filter(|_| !parts.started.gaps.is_empty()).unwrap_or(&id);

@@ -36,6 +36,21 @@ impl Services {
     }
 }
 
+/// The hosts of a store that all tests share, from `TIDEGATE_CQL`; none, and a word on stderr, where it is not set.
+///
+/// # Panics
+/// It is not set although `TIDEGATE_REQUIRE_SERVICES` is.
+#[must_use]
+pub fn cql(test: &str) -> Option<String> {
+    let of = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let hosts = of("TIDEGATE_CQL");
+    if hosts.is_none() {
+        assert!(of("TIDEGATE_REQUIRE_SERVICES").is_none(), "TIDEGATE_CQL is not set");
+        eprintln!("{test}: not run, because TIDEGATE_CQL is not set (./dev test sets it)");
+    }
+    hosts
+}
+
 /// A prefix that no other test has, in this run or another on the same broker.
 #[must_use]
 pub fn own_prefix() -> String {
@@ -68,6 +83,11 @@ impl OwnService {
     /// A registry.
     pub async fn registry() -> Self {
         Self::start_new("registry.sh").await
+    }
+
+    /// A store.
+    pub async fn cassandra() -> Self {
+        Self::start_new("cassandra.sh").await
     }
 
     async fn start_new(script: &str) -> Self {

@@ -15,8 +15,8 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("store", &["schemas"]),
     ("ingest", &["journal", "policy", "schemas"]),
     ("router", &["journal", "policy", "schemas"]),
-    ("edge-sse", &["journal", "policy", "schemas"]),
-    ("tidegate", &["edge-sse", "ingest", "journal", "policy", "router", "schemas"]),
+    ("edge-sse", &["journal", "policy", "schemas", "store"]),
+    ("tidegate", &["edge-sse", "ingest", "journal", "policy", "router", "schemas", "store"]),
 ];
 /// Crates that may see all others, and that nothing sees.
 const OUTSIDE: [&str; 2] = ["tests", "benches"];

@@ -29,6 +29,7 @@ use crate::listen::Listener;
 use crate::listen::tls::{Files, Tls};
 use crate::log::{self, Log};
 use crate::machine::MachineSource;
+use crate::remembered::Remembered;
 use crate::rollout::{Rollout, Takers};
 use crate::supervise::{Services, Signals};
 use crate::telemetry::{self, Telemetry};
@@ -52,6 +53,7 @@ struct World {
     catalogues: Arc<Catalogues>,
     doorkeeper: Doorkeeper,
     audit: AuditLog,
+    remembered: Option<Remembered>,
 }
 
 /// The roles of this process, made and not yet running.
@@ -120,7 +122,8 @@ async fn run(config: Config, files: CatalogueFiles, catalogues: Catalogues, role
         .map_err(|error| Failure::Failed(format!("cannot listen on {}: {error}", config.listen)))?;
     let log = log::open(&config)?;
     let audit = audit::open(&config, &log)?;
-    let world = World { log, catalogues: Arc::new(catalogues), doorkeeper, audit, config };
+    let remembered = Remembered::open(&config, role)?;
+    let world = World { log, catalogues: Arc::new(catalogues), doorkeeper, audit, remembered, config };
     let metrics = telemetry::metrics().map_err(Failure::of)?;
     let bring_up = BringUp::new();
     let roles = Roles::new(&world, role);
@@ -129,7 +132,10 @@ async fn run(config: Config, files: CatalogueFiles, catalogues: Catalogues, role
         Rollout::new(&world.config, role, records, roles.takers(), (files, &world.catalogues))
     };
     let standing = rollout.standing();
-    let parts = Parts { asks: roles.parts(&bring_up, &identity), catalogue: Box::new(move || standing.to_json()) };
+    let lesser = world.remembered.clone().map(|remembered| -> Ask { Box::new(move || remembered.readiness()) });
+    let lesser = lesser.into_iter().collect();
+    let parts =
+        Parts { asks: roles.parts(&bring_up, &identity), lesser, catalogue: Box::new(move || standing.to_json()) };
     let routes = doors::routes(roles.routes(&world), parts, metrics.clone());
 
     let shutdown = CancellationToken::new();
@@ -138,6 +144,9 @@ async fn run(config: Config, files: CatalogueFiles, catalogues: Catalogues, role
         services.start("certificate", unfailing(tls.reload(shutdown.clone())));
     }
     services.start("catalogues", unfailing(rollout.run(shutdown.clone())));
+    if let Some(remembered) = world.remembered.clone() {
+        services.start("store", unfailing(remembered.run(shutdown.clone())));
+    }
     services.start("identity", unfailing(identity.run(shutdown.clone())));
     let (config, stall) = (world.config.http.clone(), world.config.edge.stall);
     let listener = Listener { socket, tls, routes, config, stall };
@@ -151,7 +160,7 @@ async fn run(config: Config, files: CatalogueFiles, catalogues: Catalogues, role
 
 impl Roles {
     fn new(world: &World, role: Role) -> Self {
-        let World { config, log, catalogues, doorkeeper, audit } = world;
+        let World { config, log, catalogues, doorkeeper, audit, remembered } = world;
         let publishes = (role.ingests() || role.serves_streams()).then(|| {
             let log = log.clone();
             Ingest::new(
@@ -179,7 +188,8 @@ impl Roles {
             let clock = edge_sse::Clock::system();
             let publisher = publishes.clone().map(|ingest| -> Arc<dyn Publish> { Arc::new(Sockets(ingest)) });
             let audit = Some(audit.clone());
-            let dependencies = Dependencies { journal, names, catalogues, doorkeeper, clock, publisher, audit };
+            let store = remembered.as_ref().map(Remembered::store);
+            let dependencies = Dependencies { journal, names, catalogues, doorkeeper, clock, publisher, audit, store };
             Edge::new(edge_config(config), dependencies)
         });
         let machine = (role == Role::Up && config.machine).then(|| MachineSource::new(log, catalogues)).flatten();

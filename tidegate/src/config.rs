@@ -6,6 +6,7 @@
 
 mod audit;
 mod auth;
+mod cql;
 mod layers;
 mod list;
 mod registry;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use audit::AuditConfig;
 pub(crate) use auth::{AuthConfig, IssuerConfig};
+pub(crate) use cql::CqlClientConfig;
 pub(crate) use layers::{Layers, load};
 pub(crate) use registry::RegistryClientConfig;
 
@@ -48,12 +50,14 @@ pub(crate) struct Config {
     pub(crate) partitions: u32,
     /// Partitions of a source topic, when it is made.
     pub(crate) source_partitions: u32,
-    /// Copies of a partition on Kafka, when a topic is made.
+    /// Copies of a partition on Kafka, when a topic is made, and of a row in CQL, when the keyspace is.
     pub(crate) replication: u32,
     /// Kafka's bootstrap hosts; none means the embedded log.
     pub(crate) kafka: Option<String>,
     /// The schema registry's URL; needed with `kafka`.
     pub(crate) registry: Option<String>,
+    /// Hosts of a ScyllaDB or Cassandra, `host:port` between commas; none means that `up` remembers in `data`, and an edge nothing.
+    pub(crate) cql: Option<String>,
     /// Origins that browsers may come from, beside our own and loopback.
     #[serde(deserialize_with = "list::list")]
     pub(crate) origin: Vec<String>,
@@ -82,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) kafka_client: BTreeMap<String, String>,
     /// How the schema registry is reached.
     pub(crate) registry_client: RegistryClientConfig,
+    /// How the store is reached.
+    pub(crate) cql_client: CqlClientConfig,
     /// Whose tokens are taken.
     pub(crate) auth: AuthConfig,
     /// How long topics are kept.
@@ -165,6 +171,7 @@ impl Default for Config {
             replication: 1,
             kafka: None,
             registry: None,
+            cql: None,
             origin: Vec::new(),
             key: None,
             mask_key: None,
@@ -178,6 +185,7 @@ impl Default for Config {
             otlp_endpoint: None,
             kafka_client: BTreeMap::new(),
             registry_client: RegistryClientConfig::default(),
+            cql_client: CqlClientConfig::default(),
             auth: AuthConfig::default(),
             topics: TopicsConfig::default(),
             audit: AuditConfig::default(),
@@ -243,6 +251,8 @@ impl Config {
         lines.extend(self.check_texts());
         let registry = self.registry_client.check(self.registry.as_deref());
         lines.extend(registry.into_iter().map(|line| format!("registry_client.{line}")));
+        let cql = self.cql_client.check(self.cql.as_deref());
+        lines.extend(cql.into_iter().map(|line| format!("cql_client.{line}")));
         lines.extend(self.auth.check().into_iter().map(|line| format!("auth.{line}")));
         lines.extend(self.audit.check().into_iter().map(|line| format!("audit.{line}")));
         lines.extend(self.edge.errors());

@@ -30,8 +30,10 @@ pub(crate) type Ask = Box<dyn Fn() -> Readiness + Send + Sync>;
 
 /// What `/readyz` asks.
 pub(crate) struct Parts {
-    /// Every part of the process.
+    /// Every part that the process needs.
     pub(crate) asks: Vec<Ask>,
+    /// Those without which it serves less, and is ready.
+    pub(crate) lesser: Vec<Ask>,
     /// Which catalogues it goes by.
     pub(crate) catalogue: Box<dyn Fn() -> Value + Send + Sync>,
 }
@@ -54,12 +56,16 @@ pub(crate) fn routes(roles: Router, parts: Parts, metrics: PrometheusHandle) -> 
 async fn ready(State(parts): State<Arc<Parts>>) -> Response {
     let readiness: Vec<Readiness> = parts.asks.iter().map(|ask| ask()).collect();
     let ready = readiness.iter().all(Readiness::ready);
-    let dependencies = readiness.iter().flat_map(|part| &part.dependencies).map(|dependency| match &dependency.state {
-        Ok(()) => (dependency.name.to_owned(), json!({"ready": true})),
-        Err(detail) => (dependency.name.to_owned(), json!({"ready": false, "detail": detail})),
-    });
+    let lesser: Vec<Readiness> = parts.lesser.iter().map(|ask| ask()).collect();
+    let degraded = !lesser.iter().all(Readiness::ready);
+    let dependencies =
+        readiness.iter().chain(&lesser).flat_map(|part| &part.dependencies).map(|dependency| match &dependency.state {
+            Ok(()) => (dependency.name.to_owned(), json!({"ready": true})),
+            Err(detail) => (dependency.name.to_owned(), json!({"ready": false, "detail": detail})),
+        });
     let dependencies: serde_json::Map<_, _> = dependencies.collect();
-    let body = json!({"ready": ready, "dependencies": dependencies, "catalogue": (parts.catalogue)()});
+    let body =
+        json!({"ready": ready, "degraded": degraded, "dependencies": dependencies, "catalogue": (parts.catalogue)()});
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

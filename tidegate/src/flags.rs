@@ -39,6 +39,9 @@ pub(crate) struct ServeFlags {
     /// A Confluent-compatible schema registry
     #[arg(long, value_name = "URL")]
     registry: Option<String>,
+    /// Hosts of a ScyllaDB or Cassandra; without, `up` remembers under --data, and an edge nothing
+    #[arg(long, value_name = "HOSTS")]
+    cql: Option<String>,
     /// An origin that browsers may come from, beside our own and loopback; repeat it
     #[arg(long, value_name = "URL")]
     origin: Vec<String>,

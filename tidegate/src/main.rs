@@ -16,6 +16,7 @@ mod log;
 mod audit;
 mod compose;
 mod bring_up;
+mod remembered;
 mod supervise;
 mod rollout;
 mod listen;

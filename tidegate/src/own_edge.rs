@@ -33,7 +33,8 @@ pub(crate) async fn beside<F: Future<Output = Result<(), Failure>>>(
     let Log { journal, names, .. } = log;
     let stall = config.edge.stall;
     let clock = Clock::system();
-    let dependencies = Dependencies { journal, names, catalogues, doorkeeper, clock, publisher: None, audit: None };
+    let dependencies =
+        Dependencies { journal, names, catalogues, doorkeeper, clock, publisher: None, audit: None, store: None };
     let edge = Edge::new(config.edge, dependencies);
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (socket, address) = listen::bind(anywhere).map_err(Failure::of)?;

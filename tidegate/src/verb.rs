@@ -16,6 +16,7 @@ mod grant;
 mod reference;
 mod audit;
 mod topics;
+mod migrate;
 mod config;
 
 use std::io::Write;
@@ -69,6 +70,8 @@ pub(crate) enum Verb {
     /// Make the topics, or compare them with what they should be
     #[command(subcommand)]
     Topics(topics::Topics),
+    /// Make the tables of the store (--cql), or bring them to this version
+    Migrate(ServeFlags),
     /// Print a commented tidegate.toml with the defaults
     #[command(subcommand)]
     Config(config::Command),
@@ -99,6 +102,7 @@ impl Verb {
             Self::Reference(verb) => reference::run(verb).await,
             Self::Audit(verb) => audit::run(verb).await,
             Self::Topics(verb) => topics::run(verb).await,
+            Self::Migrate(flags) => migrate::run(&flags).await,
             Self::Config(verb) => config::run(&verb),
         }
     }

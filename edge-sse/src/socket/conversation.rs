@@ -3,6 +3,8 @@
 //! Nothing is queued for the client: what comes is asked for when what was said before is written. Of the client's own events so many are
 //! under way at one time; while there are that many, it is not listened to.
 
+mod acknowledging;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +24,7 @@ use super::pace::Pace;
 use super::said::{Publication, Said, Wish};
 use crate::activity;
 use crate::arrival::{Arrival, arrive};
-use crate::ask::Start;
+use crate::ask::{Ask, Start};
 use crate::audited::Door;
 use crate::caller::Household;
 use crate::edge::Shared;
@@ -46,8 +48,8 @@ const SOURCE: &str = "/v1/ws";
 /// What is known of a client before there is a socket.
 #[derive(Debug)]
 pub struct Opening {
-    /// Where the first subscription starts.
-    pub start: Start,
+    /// What it asked for: where the first subscription starts, and which device it is of.
+    pub ask: Ask,
     /// Who it is.
     pub bearer: Bearer,
     /// Where it comes from.
@@ -67,6 +69,8 @@ pub struct Conversation {
     reading: Reading,
     subscription: Subscription,
     start: Option<Start>,
+    /// What it asked for since, granted or not: its device's cursor goes by that.
+    ask: Ask,
     frames: Frames,
     pace: Pace,
     publishing: FuturesOrdered<BoxFuture<'static, Published>>,
@@ -99,7 +103,7 @@ impl Conversation {
     /// Holds a conversation to its end.
     pub async fn hold(shared: Arc<Shared>, line: Line, opening: Opening) {
         let catalogues = &opening.catalogues;
-        match arrive(&shared, catalogues, &opening.start, &opening.bearer, opening.household, &opening.subscription)
+        match arrive(&shared, catalogues, &opening.ask.start, &opening.bearer, opening.household, &opening.subscription)
             .await
         {
             Ok(arrival) => Self::new(shared, line, opening, arrival).run().await,
@@ -107,7 +111,8 @@ impl Conversation {
         }
     }
 
-    fn new(shared: Arc<Shared>, line: Line, opening: Opening, arrival: Arrival) -> Self {
+    fn new(shared: Arc<Shared>, line: Line, opening: Opening, mut arrival: Arrival) -> Self {
+        arrival.started.say_stored(opening.ask.stored);
         let (now, began) = (Instant::now(), arrival.started.began);
         let (reading, gaps) = Reading::begin(&shared, arrival, Leaves::InItsMoment);
         let every = |period| interval_at(now + period, period);
@@ -116,7 +121,8 @@ impl Conversation {
             line,
             expiring: expiring(&reading, now),
             reading,
-            start: opening.subscription.granted.is_empty().then_some(opening.start),
+            start: opening.subscription.granted.is_empty().then(|| opening.ask.start.clone()),
+            ask: opening.ask,
             subscription: opening.subscription,
             frames: Frames::default(),
             pace: Pace::new(shared.config.socket_messages_per_second, now),
@@ -137,6 +143,7 @@ impl Conversation {
                 refused: &conversation.subscription.refused,
                 heartbeat_ms: u64::try_from(conversation.pings.period().as_millis()).unwrap_or(u64::MAX),
                 start: began,
+                resume: conversation.ask.resuming,
             };
             conversation.frames.notice(READY, &ready, Some(conversation.reading.position()));
         }
@@ -269,14 +276,18 @@ impl Conversation {
             None => self.subscription.filter.clone(),
             filter => self.shared.filters.of(filter)?,
         };
-        let held = self.subscription.granted.iter().map(ToString::to_string);
-        let asked: Vec<String> = held.chain(channels).collect();
-        let decided = self.shared.decide(&self.bearer(), &asked, Door::Socket)?.filtered(filter);
+        let held: Vec<String> = self.subscription.granted.iter().map(ToString::to_string).collect();
+        let asked = self.asked_with(&channels);
+        let wanted: Vec<String> = held.into_iter().chain(channels).collect();
+        let decided = self.shared.decide(&self.bearer(), &wanted, Door::Socket)?.filtered(filter);
         let other = decided.filter != self.subscription.filter;
         metrics::limit(Limit::Channels, decided.over_limit());
         let more = decided.granted.len() > self.subscription.granted.len();
         if !more && !other && !decided.refused.is_empty() {
             return Err(decided.refusal(&self.claims));
+        }
+        if self.subscription.granted.is_empty() {
+            self.resume(&asked).await;
         }
         let gaps = if more || other { self.read_on(&decided).await? } else { Vec::new() };
         self.frames.ok(id);
@@ -284,6 +295,7 @@ impl Conversation {
             let refused = Lost { channels: &decided.refused };
             self.frames.notice(REFUSED, &refused, Some(self.reading.position()));
         }
+        self.ask.channels = asked;
         (self.subscription.granted, self.subscription.filter) = (decided.granted, decided.filter);
         self.reading.hold(&self.subscription.granted);
         self.say_gaps(&gaps);
@@ -297,6 +309,7 @@ impl Conversation {
             .filtered(self.subscription.filter.clone());
         let gaps = self.read_on(&left).await?;
         self.subscription.granted = left.granted;
+        self.ask.channels.retain(|asked| channels.as_ref().is_some_and(|gone| !gone.contains(asked)));
         self.reading.hold(&stay);
         self.frames.ok(id);
         self.say_gaps(&gaps);
@@ -348,12 +361,6 @@ impl Conversation {
             Some(on_its_way) => self.publishing.push_back(Box::pin(async move { (id, on_its_way.await) })),
             None => self.frames.ok(id.as_ref()),
         }
-        Ok(())
-    }
-
-    fn acknowledge(&mut self, position: &str, id: Option<&Value>) -> Result<(), Refusal> {
-        Position::parse(position).map_err(|error| Refusal::new(Slug::BadPosition, error.to_string()))?;
-        self.frames.ok(id);
         Ok(())
     }
 

@@ -200,6 +200,7 @@ pub fn edge(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock, config: 
         clock,
         publisher: None,
         audit: None,
+        store: None,
     };
     Edge::new(config, dependencies)
 }

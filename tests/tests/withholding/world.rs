@@ -258,6 +258,7 @@ impl World {
             clock: edge_sse::Clock::new(move || now(began)),
             publisher: None,
             audit: None,
+            store: None,
         };
         let config = Config {
             heartbeat: HEARTBEAT,
