@@ -15,7 +15,6 @@ use std::time::Duration;
 use policy::Claims;
 use schemas::channel::ChannelPattern;
 use schemas::grant::User;
-use schemas::limits::USER_BYTES;
 use schemas::position::{Position, Presented};
 use schemas::problem::Slug;
 use store::limits::CURSOR_WRITES;
@@ -23,6 +22,7 @@ use store::{AckTime, Cursor, CursorKey, CursorWrite, Device, Store, StoreError, 
 use tokio::sync::{Notify, oneshot};
 
 use crate::ask::{Ask, Start};
+use crate::bearer;
 use crate::clock::Clock;
 use crate::metrics;
 use crate::refusal::Refusal;
@@ -100,8 +100,7 @@ impl Acknowledging {
     /// It is nobody's.
     pub fn of(claims: &Claims, device: &Device, asked: &[String]) -> Result<Self, Refusal> {
         let nobody = || Refusal::new(Slug::Unauthorized, "positions are kept for users: send a token");
-        let sub = claims.sub.clone().filter(|sub| sub.len() <= USER_BYTES).ok_or_else(nobody)?;
-        let user = User { tenant: claims.tenant.clone(), sub };
+        let user = bearer::user(claims).ok_or_else(nobody)?;
         let channels: Vec<ChannelPattern> = asked.iter().filter_map(|text| ChannelPattern::parse(text).ok()).collect();
         let key = CursorKey { user, device: device.clone(), stream: StreamKey::of(&channels) };
         Ok(Self { key, channels: channels.iter().map(ToString::to_string).collect() })

@@ -68,14 +68,25 @@ impl Ask {
         Self::of(pairs(uri)?, headers, "")?.with_channels()
     }
 
-    /// The same, where it names a channel.
+    /// The same, where it names a channel, or a device, which may keep some.
     ///
     /// # Errors
-    /// It names none; always a status of 400.
+    /// It names neither; always a status of 400.
     pub fn with_channels(self) -> Result<Self, Refusal> {
+        match self.device {
+            Some(_) => Ok(self),
+            None => self.has_channels().map(|()| self),
+        }
+    }
+
+    /// Whether it names one.
+    ///
+    /// # Errors
+    /// It does not; always a status of 400.
+    pub fn has_channels(&self) -> Result<(), Refusal> {
         match self.channels.is_empty() {
             true => Err(Refusal::new(Slug::BadChannel, "name at least one channel: ?channel=<kind>:<id>")),
-            false => Ok(self),
+            false => Ok(()),
         }
     }
 

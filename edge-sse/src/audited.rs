@@ -26,6 +26,8 @@ pub enum Door {
     Tickets,
     /// `POST /v1/acks`.
     Acks,
+    /// `/v1/subscriptions/{device}`.
+    Subscriptions,
     /// `POST /v1/connections/{id}/token`, and rights that an open stream loses.
     Connections,
     /// `POST /v1/typing`.
@@ -43,6 +45,7 @@ impl Door {
             Self::Socket => "GET /v1/ws",
             Self::Tickets => "POST /v1/tickets",
             Self::Acks => "POST /v1/acks",
+            Self::Subscriptions => "/v1/subscriptions",
             Self::Connections => "/v1/connections",
             Self::Typing => "POST /v1/typing",
             Self::Viewing => "POST /v1/viewing",

@@ -4,6 +4,8 @@
 
 use http::{HeaderMap, Uri};
 use policy::{Act, Claims, IdentityError, InQuery, Presented};
+use schemas::grant::User;
+use schemas::limits::USER_BYTES;
 
 use crate::ask::pairs;
 use crate::edge::Shared;
@@ -38,6 +40,13 @@ pub async fn of_socket(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Resul
 /// As [`of_reader`].
 pub async fn of_sender(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Claims, IdentityError> {
     of(shared, uri, headers, Act::Change).await
+}
+
+/// The user whose request it is, as the store knows them; none where nobody says who it is, or at greater length than users are named.
+#[must_use]
+pub fn user(claims: &Claims) -> Option<User> {
+    let sub = claims.sub.clone().filter(|sub| sub.len() <= USER_BYTES)?;
+    Some(User { tenant: claims.tenant.clone(), sub })
 }
 
 /// The claims of a token that stands elsewhere.

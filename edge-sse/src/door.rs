@@ -28,7 +28,7 @@ use crate::refusal::{Refusal, problem};
 use crate::stream::{Parts, Stream, bye, opened};
 use crate::subscription::Subscription;
 use crate::takeover::{MayTakeOver, Takeover};
-use crate::{acks, bearer, coded, cors, page, realtime};
+use crate::{acks, bearer, coded, cors, page, realtime, subscribing};
 
 /// What the listener says of a request.
 struct From {
@@ -84,6 +84,11 @@ async fn open(shared: &Arc<Shared>, uri: &Uri, headers: &HeaderMap, from: From) 
     };
     let bearer = shared.grants.bearer(&Arc::new(claims));
     let filter = shared.filters.of(ask.filter.as_deref())?;
+    if let Err(refusal) = subscribing::fill(shared, &bearer.claims, &mut ask).await {
+        // What it subscribes to is not known now: it must come again.
+        let is_away = refusal.slug == Slug::Unavailable;
+        return if is_away { Ok(not_now(shared, ByeReason::NotReady, &ask)) } else { Err(refusal) };
+    }
     let catalogues = shared.catalogues();
     let subscription = shared.decide(&bearer, &ask.channels, Door::Stream)?.filtered(filter);
     acks::resume(&shared.acks, &bearer.claims, &mut ask).await;

@@ -32,7 +32,9 @@ use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
 use crate::wake::Wakers;
 use crate::windows::Windows;
-use crate::{acking, activity, door, grants, heartbeat, history, metrics, readiness, renewal, socket, tickets};
+use crate::{
+    acking, activity, door, grants, heartbeat, history, metrics, readiness, renewal, socket, subscribing, tickets,
+};
 
 /// After the tail could not begin, or ended, it is begun again after so long.
 const TAIL_RETRY: Duration = Duration::from_millis(500);
@@ -88,6 +90,8 @@ pub struct Shared {
     pub replays: Allowances,
     /// What users are granted beside their tokens.
     pub grants: Grants,
+    /// What is remembered beyond a connection.
+    pub store: Option<Arc<dyn Store>>,
     /// What clients acknowledged, and where their devices go on.
     pub acks: Acks,
     /// Cancelled when the edge stops.
@@ -144,7 +148,8 @@ impl Edge {
                 live: activity::Live::new(&config),
                 replays: Allowances::new(config.replay_bytes_per_minute),
                 config,
-                acks: Acks::new(dependencies.store, dependencies.clock.clone()),
+                acks: Acks::new(dependencies.store.clone(), dependencies.clock.clone()),
+                store: dependencies.store,
                 clock: dependencies.clock,
                 catalogues: RwLock::new(dependencies.catalogues),
                 doorkeeper,
@@ -201,11 +206,11 @@ impl Edge {
     }
 
     /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, `POST /v1/tickets`, `POST /v1/connections/{id}/token`, `POST /v1/acks`,
-    /// `POST /v1/typing`, `POST /v1/viewing`, and the page at `/`.
+    /// `/v1/subscriptions/{device}`, `POST /v1/typing`, `POST /v1/viewing`, and the page at `/`.
     pub fn routes(&self) -> Router {
         let shared = || self.shared.clone();
         let asking = tickets::routes(shared()).merge(renewal::routes(shared()));
-        let saying = activity::routes(shared()).merge(acking::routes(shared()));
+        let saying = activity::routes(shared()).merge(acking::routes(shared())).merge(subscribing::routes(shared()));
         door::routes(shared()).merge(socket::routes(shared())).merge(asking).merge(saying)
     }
 

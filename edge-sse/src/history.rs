@@ -34,6 +34,7 @@ use crate::notice::ByeReason;
 use crate::reading::{Gathered, Leaves, Reading};
 use crate::realtime;
 use crate::refusal::{Refusal, problem};
+use crate::subscribing;
 use crate::subscription::Refused;
 use ask::{Form, HistoryAsk};
 use text::Text;
@@ -65,6 +66,7 @@ async fn answer(
     let claims = bearer::of_reader(shared, uri, headers).await?;
     let bearer = shared.grants.bearer(&Arc::new(claims));
     let filter = shared.filters.of(asked.ask.filter.as_deref())?;
+    subscribing::fill(shared, &bearer.claims, &mut asked.ask).await?;
     let catalogues = shared.catalogues();
     let subscription = shared.decide(&bearer, &asked.ask.channels, Door::Events)?.filtered(filter);
     acks::resume(&shared.acks, &bearer.claims, &mut asked.ask).await;

@@ -66,6 +66,7 @@ mod door;
 mod tickets;
 mod acks;
 mod acking;
+mod subscribing;
 mod renewal;
 mod edge;
 

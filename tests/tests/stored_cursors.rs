@@ -161,6 +161,41 @@ async fn what_cannot_be_kept_is_said() {
     assert_eq!((wrong.status.as_u16(), wrong.slug().as_str()), (400, "bad-request"));
 }
 
+#[tokio::test]
+async fn a_stream_that_names_no_channel_has_those_that_its_device_keeps() {
+    let world = World::up(&[]).await;
+    let http = reqwest::Client::new();
+    let url = world.process.url("/v1/subscriptions/tab");
+    let send = |request: reqwest::RequestBuilder| client::send(request.bearer_auth(&world.token));
+    let open = async || {
+        let url = world.process.url("/v1/stream?resume=tab");
+        Stream::open(&url, Some(&world.token), None).await
+    };
+    assert_eq!(open().await.err().and_then(|answer| answer.status), Some(StatusCode::BAD_REQUEST));
+    assert_eq!(send(http.get(&url)).await.status, StatusCode::NOT_FOUND);
+    let wish = json!({"channels": ["wiki:en", "nobody:x"]});
+    let kept = json!({"device": "tab", "channels": ["wiki:en", "nobody:x"]});
+    let put = send(http.put(&url).body(wish.to_string())).await;
+    assert_eq!((put.status, put.json()), (StatusCode::OK, kept.clone()));
+    assert_eq!(send(http.get(&url)).await.json(), kept);
+    let ready = open().await.expect("200").block(WITHIN).await.json();
+    assert_eq!(ready["channels"], json!(["wiki:en"]), "policy decides when the stream begins");
+    assert_eq!(ready["refused"][0]["channel"], "nobody:x");
+    for _ in 0..2 {
+        assert_eq!(send(http.delete(&url)).await.status, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(open().await.err().and_then(|answer| answer.status), Some(StatusCode::BAD_REQUEST));
+    for (wish, slug) in [
+        (json!({"channels": []}), "bad-channel"),
+        (json!({"channels": ["x"]}), "bad-channel"),
+        (json!({}), "bad-request"),
+    ] {
+        let refused = send(http.put(&url).body(wish.to_string())).await;
+        assert_eq!((refused.status, refused.slug().as_str()), (StatusCode::BAD_REQUEST, slug), "{wish}");
+    }
+    assert_eq!(client::send(http.put(&url).body(kept.to_string())).await.status, StatusCode::UNAUTHORIZED);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_of_the_store_loses_no_acknowledged_position_and_stops_no_stream() {
     if services::cql("stored cursors").is_none() {

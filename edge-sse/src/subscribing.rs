@@ -1,0 +1,147 @@
+//! The door for kept subscriptions: `PUT|GET|DELETE /v1/subscriptions/{device}`, and what a stream that names no channel subscribes to.
+//!
+//! In: a user's device and its channels. Out: what is kept, or a problem. Policy is not asked here: it decides when a stream begins.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{Method, StatusCode, header};
+use policy::Claims;
+use schemas::channel::ChannelPattern;
+use schemas::grant::User;
+use schemas::limits::CHANNELS_PER_CONNECTION;
+use schemas::problem::Slug;
+use serde::{Deserialize, Serialize};
+use store::{Device, KeptSubscription, Store, StoreError};
+
+use crate::ask::Ask;
+use crate::audited::Door;
+use crate::edge::Shared;
+use crate::refusal::{Refusal, problem};
+use crate::tickets::json_body;
+use crate::{bearer, cors};
+
+/// When to ask again, while the store is away.
+const AGAIN_SECONDS: u64 = 5;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    channels: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Kept {
+    device: Device,
+    channels: Vec<String>,
+}
+
+/// `PUT|GET|DELETE /v1/subscriptions/{device}`.
+pub fn routes(shared: Arc<Shared>) -> Router {
+    let methods = [Method::GET, Method::PUT, Method::DELETE];
+    let cors = cors::with_bodies(&shared.config.origins).allow_methods(methods);
+    let routes = get(look).put(keep).delete(forget);
+    Router::new().route("/v1/subscriptions/{device}", routes).layer(cors).with_state(shared)
+}
+
+/// What a request that names a device and no channel subscribes to: what the device keeps.
+///
+/// # Errors
+/// It keeps nothing, which is a request without a channel; or, `Unavailable`, the store does not answer.
+pub async fn fill(shared: &Shared, claims: &Claims, ask: &mut Ask) -> Result<(), Refusal> {
+    let Some(device) = ask.device.as_ref().filter(|_| ask.channels.is_empty()) else { return Ok(()) };
+    let kept = match bearer::user(claims) {
+        Some(user) => store(shared)?.subscription(&user, device).await.map_err(away)?,
+        None => None,
+    };
+    ask.channels = kept.iter().flat_map(|kept| &kept.channels).map(ToString::to_string).collect();
+    ask.has_channels()
+}
+
+async fn look(State(shared): State<Arc<Shared>>, Path(device): Path<String>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let found = async {
+        let claims = bearer::of_reader(&shared, &head.uri, &head.headers).await?;
+        let (user, device) = (user(&shared, &claims)?, parse(&device)?);
+        let kept = store(&shared)?.subscription(&user, &device).await.map_err(away)?;
+        kept.ok_or_else(|| Refusal::new(Slug::NotFound, "nothing is kept for this device"))
+    };
+    answer(found.await.map(Some))
+}
+
+async fn keep(State(shared): State<Arc<Shared>>, Path(device): Path<String>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let kept = async {
+        let claims = bearer::of_sender(&shared, &head.uri, &head.headers).await?;
+        let (user, device) = (user(&shared, &claims)?, parse(&device)?);
+        let wish: Option<Wish> = json_body(body).await?;
+        let wish = wish.ok_or_else(|| Refusal::new(Slug::BadRequest, "send {\"channels\": [...]}"))?;
+        let kept = KeptSubscription { device, channels: patterns(&wish.channels)? };
+        store(&shared)?.put_subscription(&user, &kept).await.map_err(away)?;
+        Ok(Some(kept))
+    };
+    answer(kept.await)
+}
+
+async fn forget(State(shared): State<Arc<Shared>>, Path(device): Path<String>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let gone = async {
+        let claims = bearer::of_sender(&shared, &head.uri, &head.headers).await?;
+        let (user, device) = (user(&shared, &claims)?, parse(&device)?);
+        store(&shared)?.remove_subscription(&user, &device).await.map_err(away)?;
+        Ok(None)
+    };
+    answer(gone.await)
+}
+
+fn answer(kept: Result<Option<KeptSubscription>, Refusal>) -> Response {
+    match kept {
+        Ok(Some(KeptSubscription { device, channels })) => {
+            let kept = Kept { device, channels: channels.iter().map(ToString::to_string).collect() };
+            ([(header::CACHE_CONTROL, "no-store")], Json(kept)).into_response()
+        }
+        Ok(None) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => problem(&refusal),
+    }
+}
+
+fn user(shared: &Shared, claims: &Claims) -> Result<User, Refusal> {
+    bearer::user(claims).ok_or_else(|| {
+        let refusal = Refusal::new(Slug::Unauthorized, "subscriptions are kept for users: send a token");
+        shared.record_refusal(&refusal, claims.who(), Door::Subscriptions);
+        refusal
+    })
+}
+
+fn parse(device: &str) -> Result<Device, Refusal> {
+    Device::parse(device).map_err(|error| Refusal::new(Slug::BadRequest, error.to_string()))
+}
+
+fn patterns(channels: &[String]) -> Result<Vec<ChannelPattern>, Refusal> {
+    if channels.is_empty() || channels.len() > CHANNELS_PER_CONNECTION {
+        let detail = format!("a device keeps 1 to {CHANNELS_PER_CONNECTION} channels; DELETE takes them away");
+        return Err(Refusal::new(Slug::BadChannel, detail));
+    }
+    let bad = |_| Refusal::new(Slug::BadChannel, "channels are <kind>:<id>, or <kind>:*");
+    channels.iter().map(|text| ChannelPattern::parse(text).map_err(bad)).collect()
+}
+
+fn store(shared: &Shared) -> Result<&Arc<dyn Store>, Refusal> {
+    shared.store.as_ref().ok_or_else(|| Refusal::new(Slug::Unavailable, "this edge has no store: nothing is kept"))
+}
+
+fn away(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Unavailable { .. } | StoreError::Timeout => {
+            Refusal::new(Slug::Unavailable, "the store does not answer; ask again").again_after(AGAIN_SECONDS)
+        }
+        StoreError::Invalid { .. } => {
+            tracing::error!(%error, "the store cannot take or read a subscription");
+            Refusal::new(Slug::Unavailable, "the store cannot take or read this")
+        }
+    }
+}
