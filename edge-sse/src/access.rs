@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use opentelemetry::global;
+use policy::Claims;
+use schemas::channel::ChannelPattern;
 use schemas::time::Timestamp;
 use tokio::time::Instant;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -11,6 +13,7 @@ use uuid::Uuid;
 use crate::admission::Admitted;
 use crate::connections::{Connection, Registered};
 use crate::frame::Tally;
+use crate::presence::Presences;
 use crate::rights::Rights;
 
 /// Counts what a stream gave, and says it when it ends.
@@ -49,6 +52,13 @@ impl Access {
     /// It is reached, while it lasts, when its rights change; none where others see to that.
     pub fn reached_by(&mut self, registered: Option<Registered>) {
         self.registered = registered;
+    }
+
+    /// Its user is there while it lasts.
+    pub fn is_present(&self, presences: Option<&Presences>, claims: &Claims, held: &[ChannelPattern]) {
+        if let Some((presences, connection)) = presences.zip(self.connection()) {
+            connection.is_present(presences.attend(claims, self.connection_id, held));
+        }
     }
 
     /// As the rest of the edge reaches it.

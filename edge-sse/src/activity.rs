@@ -168,6 +168,14 @@ impl Shared {
         Ok(on_its_way)
     }
 
+    /// One more that a user says of themselves.
+    ///
+    /// # Errors
+    /// It is said too often.
+    pub fn pace(&self, user: &User) -> Result<(), Refusal> {
+        self.live.lock().pace(user, Instant::now()).map_err(over)
+    }
+
     /// As whom somebody may say so.
     fn may_say(&self, claims: &Claims, matter: Matter, said: &Said) -> Result<User, Refusal> {
         let Some(sub) = claims.sub.clone() else {

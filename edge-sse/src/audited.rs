@@ -34,6 +34,8 @@ pub enum Door {
     Typing,
     /// `POST /v1/viewing`.
     Viewing,
+    /// `PUT` and `GET /v1/presence`.
+    Presence,
 }
 
 impl Door {
@@ -49,6 +51,7 @@ impl Door {
             Self::Connections => "/v1/connections",
             Self::Typing => "POST /v1/typing",
             Self::Viewing => "POST /v1/viewing",
+            Self::Presence => "/v1/presence",
         }
     }
 }

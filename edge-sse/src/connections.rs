@@ -15,6 +15,7 @@ use schemas::id::Tenant;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::presence::Present;
 use crate::rights::{Rights, add_lost};
 use crate::shard::{Bell, Mail, Seat};
 
@@ -40,6 +41,7 @@ pub struct Connection {
     changed: AtomicBool,
     notify: Notify,
     seat: OnceLock<(Arc<Bell>, Seat)>,
+    present: OnceLock<Present>,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,7 @@ impl Connections {
             changed: AtomicBool::new(false),
             notify: Notify::new(),
             seat: OnceLock::new(),
+            present: OnceLock::new(),
         });
         let mut open = self.lock();
         open.by_id.insert(id, connection.clone());
@@ -130,6 +133,7 @@ impl Connection {
         }
         let mut rights = decide(&state.claims, &state.held);
         state.held.clone_from(&rights.subscription.granted);
+        self.present.get().into_iter().for_each(|present| present.hold(&state.held));
         let mut lost = state.change.take().map(|earlier| earlier.subscription.refused).unwrap_or_default();
         add_lost(&mut lost, std::mem::take(&mut rights.subscription.refused));
         rights.subscription.refused = lost;
@@ -142,8 +146,16 @@ impl Connection {
         }
     }
 
+    /// It counts as its user's presence.
+    pub fn is_present(&self, present: Option<Present>) {
+        if let Some(present) = present {
+            self.present.get_or_init(|| present);
+        }
+    }
+
     /// It has these channels now, by its own wish.
     pub fn hold(&self, held: &[ChannelPattern]) {
+        self.present.get().into_iter().for_each(|present| present.hold(held));
         self.lock().held = held.to_vec();
     }
 

@@ -127,6 +127,7 @@ async fn begin<'a>(
     let Arrival { session, reader, expires_at, mut started, sleeper, access } =
         arrive(shared, catalogues, &ask.start, bearer, household, subscription).await?;
     started.say_stored(ask.stored);
+    access.is_present(shared.presences.as_ref(), &bearer.claims, &subscription.granted);
     let shared = shared.clone();
     Ok(Parts { shared, session, reader, expires_at, ask, subscription, started, sleeper, access })
 }

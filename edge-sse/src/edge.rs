@@ -25,6 +25,7 @@ use crate::encoding::Deflater;
 use crate::filters::Filters;
 use crate::grants::Grants;
 use crate::metrics::Meters;
+use crate::presence::Presences;
 use crate::publication::Publish;
 use crate::rights::Renewed;
 use crate::shards::Shards;
@@ -33,7 +34,8 @@ use crate::upkeep::look_after;
 use crate::wake::Wakers;
 use crate::windows::Windows;
 use crate::{
-    acking, activity, door, grants, heartbeat, history, metrics, readiness, renewal, socket, subscribing, tickets,
+    acking, activity, door, grants, heartbeat, history, metrics, presence, readiness, renewal, socket, subscribing,
+    tickets,
 };
 
 /// After the tail could not begin, or ended, it is begun again after so long.
@@ -102,6 +104,8 @@ pub struct Shared {
     pub audit: Option<AuditLog>,
     /// Who types, and who looks at what.
     pub live: activity::Live,
+    /// Who is there; none where there is no store, or this edge cannot publish.
+    pub presences: Option<Presences>,
     /// Deflates for every stream that asks for it.
     pub deflater: Mutex<Deflater>,
     /// The filters that clients asked for.
@@ -146,6 +150,11 @@ impl Edge {
                     per_ip: config.connections_per_ip,
                 })),
                 live: activity::Live::new(&config),
+                presences: dependencies
+                    .store
+                    .clone()
+                    .zip(dependencies.publisher.clone())
+                    .map(|(store, publisher)| Presences::new(store, publisher, dependencies.clock.clone())),
                 replays: Allowances::new(config.replay_bytes_per_minute),
                 config,
                 acks: Acks::new(dependencies.store.clone(), dependencies.clock.clone()),
@@ -187,7 +196,9 @@ impl Edge {
                 tracing::warn!("some streams did not take their goodbye");
             }
         };
+        let mut keeping = Box::pin(presence::keep(&self.shared));
         let ended = tokio::select! {
+            () = &mut keeping => Ok(()),
             () = drained => Ok(()),
             () = self.shared.follow() => Ok(()),
             () = grants::hear(&self.shared) => Ok(()),
@@ -197,6 +208,10 @@ impl Edge {
             () = running.one_ended() => Err(io::Error::other("a shard ended")),
         };
         self.shared.acks.finish().await;
+        tokio::select! {
+            () = &mut keeping => {}
+            () = presence::all_told(&self.shared) => {}
+        }
         let session = self.shared.take_session();
         if let Some(session) = session {
             session.catch_up.finish().await;
@@ -206,11 +221,14 @@ impl Edge {
     }
 
     /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, `POST /v1/tickets`, `POST /v1/connections/{id}/token`, `POST /v1/acks`,
-    /// `/v1/subscriptions/{device}`, `POST /v1/typing`, `POST /v1/viewing`, and the page at `/`.
+    /// `/v1/subscriptions/{device}`, `POST /v1/typing`, `POST /v1/viewing`, `PUT` and `GET /v1/presence`, and the page at `/`.
     pub fn routes(&self) -> Router {
         let shared = || self.shared.clone();
         let asking = tickets::routes(shared()).merge(renewal::routes(shared()));
-        let saying = activity::routes(shared()).merge(acking::routes(shared())).merge(subscribing::routes(shared()));
+        let saying = activity::routes(shared())
+            .merge(presence::routes(shared()))
+            .merge(acking::routes(shared()))
+            .merge(subscribing::routes(shared()));
         door::routes(shared()).merge(socket::routes(shared())).merge(asking).merge(saying)
     }
 

@@ -60,6 +60,7 @@ mod coded;
 mod history;
 mod publication;
 mod activity;
+mod presence;
 mod socket;
 mod patient;
 mod door;

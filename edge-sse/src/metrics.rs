@@ -150,6 +150,11 @@ pub fn activity_told<E>(told: Result<(), E>) {
     counter!("tidegate_edge_activities_total", "outcome" => outcome).increment(1);
 }
 
+/// A presence could not be kept or told now, and is tried again.
+pub fn presence_waits() {
+    counter!("tidegate_edge_presence_retries_total").increment(1);
+}
+
 /// A request was answered with a problem.
 pub fn refused(status: StatusCode) {
     counter!("tidegate_edge_refused_total", "status" => status.as_u16().to_string()).increment(1);

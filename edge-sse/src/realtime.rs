@@ -22,6 +22,9 @@ pub const EVENTS: &str = "/api/v1/realtime/events";
 /// `/v1/typing`.
 pub const TYPING: &str = "/api/v1/realtime/typing";
 
+/// `/v1/presence`.
+pub const PRESENCE: &str = "/api/v1/realtime/presence";
+
 /// Bytes of parameters in a body: 64 channels of 256 bytes, quoted, and a position.
 const BODY_BYTES: usize = 32 * 1024;
 /// How long a body may take.

@@ -6,6 +6,7 @@ mod said;
 mod frames;
 mod pace;
 mod line;
+mod goodbye;
 mod conversation;
 
 use std::sync::Arc;

@@ -259,6 +259,13 @@ impl Catalogues {
         self.compiled.channels.get(kind)?.tells.get(&matter)
     }
 
+    /// What is told, as the bearer may see it by the labels that they hold: what a label or a mask withholds is not in it. None where it does not
+    /// fit the type.
+    #[must_use]
+    pub fn shown(&self, telling: &Telling, said: serde_json::Value, claims: &Claims) -> Option<serde_json::Value> {
+        self.event_type(telling.event_type())?.shown(&telling.data(said), &self.labels_of(claims), &claims.tenant)
+    }
+
     /// Who reads with these claims.
     #[must_use]
     pub fn reader(&self, claims: &Claims) -> Reader {

@@ -269,6 +269,17 @@ impl TypePolicy {
         views.chain([Bytes::from(whole)]).max_by_key(Bytes::len).unwrap_or_default()
     }
 
+    /// A payload as plain JSON, as who holds these labels may see it.
+    pub(crate) fn shown(
+        &self,
+        data: &serde_json::Value,
+        held: &LabelSet,
+        tenant: &Tenant,
+    ) -> Option<serde_json::Value> {
+        let payload = self.schema.from_json(data).ok()?;
+        serde_json::from_slice(&self.view(held, &payload, tenant).data).ok()
+    }
+
     fn view(&self, labels: &LabelSet, payload: &Avro, tenant: &Tenant) -> View {
         let mut data = Vec::new();
         self.schema.write_view(payload, labels, Masking { key: &self.mask_key, tenant }, &mut data);

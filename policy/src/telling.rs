@@ -76,7 +76,7 @@ impl Matter {
             Self::Typing | Self::Viewing => {
                 [true, false].map(|active| json!({"user_id": "ada", "content_id": "12", "active": active})).into()
             }
-            Self::Occupancy => ["occupied", "vacated"].map(|status| json!({"status": status, "members": 1})).into(),
+            Self::Occupancy => ["occupied", "vacated"].map(|status| json!({"status": status})).into(),
             Self::Receipts => ["delivered", "read"]
                 .map(|kind| json!({"user_id": "ada", "kind": kind, "event": "7", "position": "1a", "at": time}))
                 .into(),

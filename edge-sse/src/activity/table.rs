@@ -124,6 +124,14 @@ impl Activities {
         }
     }
 
+    /// One more that a user says, of whatever matter.
+    ///
+    /// # Errors
+    /// It is too much.
+    pub fn pace(&mut self, user: &User, now: Instant) -> Result<(), Over> {
+        self.count(user, now)
+    }
+
     /// When something is due next.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {

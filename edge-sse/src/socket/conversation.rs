@@ -13,12 +13,13 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesOrdered;
 use policy::{Catalogues, Claims, Matter};
 use schemas::channel::ChannelPattern;
-use schemas::position::{Position, Presented};
+use schemas::position::Presented;
 use schemas::problem::{Problem, Slug};
 use serde_json::{Value, json};
 use tokio::time::{Instant, Interval, interval_at};
 
 use super::frames::Frames;
+use super::goodbye::goodbye;
 use super::line::{self, Heard, Line};
 use super::pace::Pace;
 use super::said::{Publication, Said, Wish};
@@ -32,7 +33,7 @@ use crate::gap::Gap;
 use crate::grants::Bearer;
 use crate::limit::Limit;
 use crate::metrics;
-use crate::notice::{BYE, Bye, ByeReason, EXPIRING, Expiring, Lost, POSITION, READY, REFUSED, Ready};
+use crate::notice::{ByeReason, EXPIRING, Expiring, Lost, POSITION, READY, REFUSED, Ready};
 use crate::reading::{Gathered, Leaves, Reading};
 use crate::refusal::Refusal;
 use crate::subscription::Subscription;
@@ -42,8 +43,6 @@ use crate::timers::told_before;
 const PUBLISHING_MOST: usize = 16;
 /// A gathering without end.
 const NEVER: Duration = Duration::from_secs(86_400);
-/// Where an event of a client says that it comes from.
-const SOURCE: &str = "/v1/ws";
 
 /// What is known of a client before there is a socket.
 #[derive(Debug)]
@@ -106,7 +105,11 @@ impl Conversation {
         match arrive(&shared, catalogues, &opening.ask.start, &opening.bearer, opening.household, &opening.subscription)
             .await
         {
-            Ok(arrival) => Self::new(shared, line, opening, arrival).run().await,
+            Ok(arrival) => {
+                let held = &opening.subscription.granted;
+                arrival.access.is_present(shared.presences.as_ref(), &opening.bearer.claims, held);
+                Self::new(shared, line, opening, arrival).run().await;
+            }
             Err(reason) => goodbye(&shared, line, reason, None).await,
         }
     }
@@ -251,6 +254,10 @@ impl Conversation {
             Wish::Unsubscribe(channels) => self.unsubscribe(channels, id.as_ref()).await,
             Wish::Publish(publication) => self.publish(publication, id.clone()),
             Wish::Activity(matter, said) => self.act(matter, said, id.clone()),
+            Wish::Presence(said) => {
+                let kept = self.shared.say_presence(&self.claims, said, Door::Socket).await;
+                kept.map(|_kept| self.frames.ok(id.as_ref()))
+            }
             Wish::Ack(position) => self.acknowledge(&position, id.as_ref()),
             Wish::Ping => {
                 self.frames.pong(id.as_ref());
@@ -351,7 +358,7 @@ impl Conversation {
             let detail = "this process has no ingest: POST to /v1/events of one that has";
             return Err(Refusal::new(Slug::MethodNotAllowed, detail));
         };
-        let (claims, event) = (self.claims.clone(), cloud_event(&publication));
+        let (claims, event) = (self.claims.clone(), publication.cloud_event());
         self.publishing.push_back(Box::pin(async move { (id, publisher.publish(&claims, event).await) }));
         Ok(())
     }
@@ -388,27 +395,4 @@ impl Conversation {
 fn expiring(reading: &Reading, now: Instant) -> Option<Instant> {
     let lives = reading.expires()?.saturating_duration_since(now);
     now.checked_add(lives - told_before(lives))
-}
-
-fn cloud_event(publication: &Publication) -> String {
-    let id = publication.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let text = |text: &str| Value::from(text).to_string();
-    format!(
-        r#"{{"specversion":"1.0","id":{},"source":{},"type":{},"subject":{},"datacontenttype":"application/json","data":{}}}"#,
-        text(&id),
-        text(SOURCE),
-        text(&publication.event),
-        text(&publication.channel),
-        publication.data.get(),
-    )
-}
-
-/// `tidegate.bye`, then the end.
-async fn goodbye(shared: &Shared, mut line: Line, reason: ByeReason, position: Option<&Position>) {
-    metrics::bye(reason.as_str());
-    let mut frames = Frames::default();
-    frames.notice(BYE, &Bye { reason, retry_ms: shared.retry_ms() }, position);
-    if line.say(frames.take().0).await.is_ok() {
-        line.close(reason.close_code(), reason.as_str()).await;
-    }
 }

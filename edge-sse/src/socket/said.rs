@@ -7,7 +7,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::activity;
+use crate::presence;
 use crate::refusal::Refusal;
+
+/// Where an event of a client says that it comes from.
+const SOURCE: &str = "/v1/ws";
 
 /// A message of a client.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub enum Wish {
     Publish(Publication),
     /// To say that they type or view, or have ended it.
     Activity(Matter, activity::Said),
+    /// To say how they are.
+    Presence(presence::Said),
     /// To say which position it has.
     Ack(String),
     /// To hear whether the edge lives.
@@ -55,6 +61,23 @@ pub struct Publication {
     pub data: Box<RawValue>,
 }
 
+impl Publication {
+    /// As a structured CloudEvent in JSON.
+    #[must_use]
+    pub fn cloud_event(&self) -> String {
+        let id = self.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let text = |text: &str| Value::from(text).to_string();
+        format!(
+            r#"{{"specversion":"1.0","id":{},"source":{},"type":{},"subject":{},"datacontenttype":"application/json","data":{}}}"#,
+            text(&id),
+            text(SOURCE),
+            text(&self.event),
+            text(&self.channel),
+            self.data.get(),
+        )
+    }
+}
+
 #[derive(Deserialize)]
 struct Written {
     r#type: String,
@@ -65,6 +88,9 @@ struct Written {
     event: Option<String>,
     content: Option<String>,
     active: Option<bool>,
+    status: Option<String>,
+    device: Option<String>,
+    custom: Option<String>,
     data: Option<Box<RawValue>>,
 }
 
@@ -107,13 +133,16 @@ impl Written {
             }),
             "typing" => self.activity(Matter::Typing)?,
             "viewing" => self.activity(Matter::Viewing)?,
+            "presence" => {
+                Wish::Presence(presence::Said::of(self.status.as_deref(), self.device.as_deref(), self.custom)?)
+            }
             "ack" => Wish::Ack(id().ok_or_else(|| missing("id, a position"))?),
             "ping" => Wish::Ping,
             "pong" => Wish::Pong,
             other => {
                 let shown: String = other.chars().take(64).collect();
                 return Err(bad(&format!(
-                    "{shown:?} is unknown; known are subscribe, unsubscribe, publish, typing, viewing, ack, ping, pong"
+                    "{shown:?} is unknown; known are subscribe, unsubscribe, publish, typing, viewing, presence, ack, ping, pong"
                 )));
             }
         })

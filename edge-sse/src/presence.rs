@@ -1,0 +1,291 @@
+//! Presence: who is there, told once for each change, whatever dies.
+//!
+//! In: connections of signed-in users as they open, change and end, and what users say of themselves. Out: rows in the store, and events of the
+//! types by which kinds tell. `desk` knows what is open here, `fold` makes one presence of many connections, `outbox` says what is next for a
+//! row, `attendant` does it, `leases` say which nodes are dead; the survivors sweep them. No stream ever waits for any of it.
+
+mod fold;
+mod outbox;
+mod leases;
+mod desk;
+mod attendant;
+mod door;
+mod said;
+mod seen;
+#[cfg(test)]
+mod simulation;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use policy::{Catalogues, Claims, Matter};
+use rand::Rng;
+use schemas::channel::{Channel, ChannelPattern};
+use schemas::grant::User;
+use store::{Connection, DeviceKind, NodeId, NodeRow, Store};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::edge::Shared;
+use crate::metrics;
+use crate::publication::Publish;
+use attendant::{Attendant, Swept, Unsettled};
+use desk::{Desk, REFRESH_MAX, REFRESH_MIN, Stands, Task, Time};
+use fold::is_statement;
+use leases::Leases;
+
+pub use door::routes;
+pub use said::Said;
+
+/// Users for whom something is done at a time.
+const WORKING: usize = 32;
+/// How often a node says that it lives.
+const BEAT_EVERY: Duration = Duration::from_secs(2);
+/// How often it looks whether others do.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// How long an edge that stops may take to tell that its users have gone; survivors tell the rest.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How often it looks whether all is told.
+const FAREWELL_LOOK: Duration = Duration::from_millis(20);
+/// Where nothing is due.
+const NEVER: Duration = Duration::from_secs(86_400);
+
+/// The part of an edge that keeps its users' presence.
+#[derive(Debug)]
+pub struct Presences {
+    attendant: Attendant,
+    desk: Arc<Attendance>,
+    shown: seen::Shown,
+}
+
+/// What is open on this edge.
+#[derive(Debug, Default)]
+pub struct Attendance {
+    desk: Mutex<Desk>,
+    rung: Notify,
+}
+
+/// A stream that counts while this lives.
+#[derive(Debug)]
+pub struct Present {
+    desk: Weak<Attendance>,
+    user: User,
+    id: Uuid,
+}
+
+impl Presences {
+    /// Nobody is there.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, publisher: Arc<dyn Publish>, clock: Clock) -> Self {
+        let node = NodeId(Uuid::now_v7());
+        let attendant = Attendant { store, publisher, node, clock };
+        Self { attendant, desk: Arc::default(), shown: seen::Shown::default() }
+    }
+
+    /// A stream of a signed-in user is open; it counts in those of its channels whose kinds tell of it.
+    #[must_use]
+    pub fn attend(&self, claims: &Claims, id: Uuid, held: &[ChannelPattern]) -> Option<Present> {
+        let user = User { tenant: claims.tenant.clone(), sub: claims.sub.clone()? };
+        let row = Connection {
+            id,
+            node: self.attendant.node,
+            device: DeviceKind::Web,
+            status: None,
+            custom: None,
+            channels: names(held),
+            opened_at: self.attendant.clock.now(),
+        };
+        self.desk.with(|desk, now| desk.enter(&user, row, now));
+        Some(Present { desk: Arc::downgrade(&self.desk), user, id })
+    }
+}
+
+impl Attendance {
+    fn lock(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Desk, Instant)) {
+        change(&mut self.lock(), Instant::now());
+        self.rung.notify_one();
+    }
+}
+
+impl Present {
+    /// The stream has these channels now.
+    pub fn hold(&self, held: &[ChannelPattern]) {
+        if let Some(desk) = self.desk.upgrade() {
+            desk.with(|desk, now| desk.change(&self.user, self.id, names(held), now));
+        }
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        if let Some(desk) = self.desk.upgrade() {
+            desk.with(|desk, now| desk.leave(&self.user, self.id, now));
+        }
+    }
+}
+
+/// Channels that somebody may be in; nobody is in all of a kind.
+fn names(held: &[ChannelPattern]) -> Vec<String> {
+    let one = |pattern: &ChannelPattern| match pattern {
+        ChannelPattern::One(channel) => Some(channel.as_str().to_owned()),
+        ChannelPattern::Kind(_) => None,
+    };
+    held.iter().filter_map(one).collect()
+}
+
+/// Keeps the presence of this edge's users, and takes over from nodes that die, for ever.
+pub async fn keep(shared: &Shared) {
+    let Some(presences) = &shared.presences else { return std::future::pending().await };
+    tokio::join!(work(shared, presences), live(presences), watch(shared, presences));
+}
+
+/// Returns when nobody who has gone is still to be told of, or the time for that is over: survivors tell the rest.
+pub async fn all_told(shared: &Shared) {
+    let Some(presences) = &shared.presences else { return };
+    let all = async {
+        while !presences.desk.lock().is_done() {
+            tokio::time::sleep(FAREWELL_LOOK).await;
+        }
+    };
+    if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        tracing::warn!("other edges will say that some users have gone");
+    }
+}
+
+async fn work(shared: &Shared, presences: &Presences) {
+    let mut working = FuturesUnordered::new();
+    loop {
+        let next = presences.desk.lock().next().unwrap_or_else(|| Instant::now() + NEVER);
+        let room = working.len() < WORKING;
+        tokio::select! {
+            biased; // what is done first: it makes room
+            Some(()) = working.next() => {}
+            () = presences.desk.rung.notified() => {}
+            () = tokio::time::sleep_until(next), if room => {
+                let taken = presences.desk.lock().take(Instant::now());
+                working.extend(taken.map(|(user, tasks)| presences.work_for(shared.catalogues(), user, tasks)));
+            }
+        }
+    }
+}
+
+/// Says that this node lives.
+async fn live(presences: &Presences) {
+    let mut ticks = tokio::time::interval(BEAT_EVERY);
+    let (mut beats, node) = (0, presences.attendant.node);
+    loop {
+        ticks.tick().await;
+        beats += 1;
+        if let Err(error) = presences.attendant.store.beat(NodeRow { node, beats }).await {
+            tracing::debug!(%error, "a heartbeat was not kept");
+        }
+    }
+}
+
+/// Looks whether other nodes live, and takes over from those that do not.
+async fn watch(shared: &Shared, presences: &Presences) {
+    let mut ticks = tokio::time::interval(WATCH_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut leases, mut listed, node) = (Leases::default(), false, presences.attendant.node);
+    loop {
+        ticks.tick().await;
+        let Ok(rows) = presences.attendant.store.nodes().await else { continue };
+        let here = rows.iter().any(|row| row.node == node);
+        if listed && !here {
+            tracing::warn!("others took this edge for dead; it says anew who is here");
+            presences.desk.with(Desk::enter_all);
+        }
+        listed = here;
+        for dead in leases.observe(&rows, Instant::now()).into_iter().filter(|dead| *dead != node) {
+            presences.take_over(&shared.catalogues(), dead).await;
+        }
+    }
+}
+
+impl Presences {
+    async fn work_for(&self, catalogues: Arc<Catalogues>, user: User, tasks: Vec<Task>) {
+        let (mut done, mut missing) = (Vec::with_capacity(tasks.len()), false);
+        for task in tasks {
+            match self.perform(&catalogues, &user, &task).await {
+                Ok(stands) => done.push((task, stands)),
+                Err(error) => {
+                    tracing::debug!(%error, "a presence waits");
+                    metrics::presence_waits();
+                    missing = true;
+                    break;
+                }
+            }
+        }
+        let later = rand::rng().random_range(REFRESH_MIN..=REFRESH_MAX);
+        self.desk.with(|desk, now| desk.done(&user, &done, missing, later, now));
+    }
+
+    async fn perform(&self, catalogues: &Catalogues, user: &User, task: &Task) -> Result<Stands, Unsettled> {
+        let attendant = &self.attendant;
+        match task {
+            Task::Enter(row, before) => {
+                let (row, before) = (telling(catalogues, row), told(catalogues, before));
+                if counts(&row) || !before.is_empty() {
+                    attendant.enter(catalogues, user, &row, &before).await?;
+                }
+                Ok(Stands::There)
+            }
+            Task::Refresh(row, time) => {
+                let row = telling(catalogues, row);
+                if *time == Time::Over && !attendant.has_stream(user).await? {
+                    attendant.leave(catalogues, user, &row).await?;
+                    return Ok(Stands::Gone);
+                }
+                if counts(&row) {
+                    attendant.refresh(user, &row).await?;
+                }
+                Ok(Stands::There)
+            }
+            Task::Leave(row) => {
+                let row = telling(catalogues, row);
+                if counts(&row) {
+                    attendant.leave(catalogues, user, &row).await?;
+                }
+                Ok(Stands::Gone)
+            }
+        }
+    }
+
+    async fn take_over(&self, catalogues: &Catalogues, dead: NodeId) {
+        match self.attendant.sweep(catalogues, dead).await {
+            Ok(Swept { adopted, whole }) => {
+                self.desk.with(|desk, now| adopted.into_iter().for_each(|(user, row)| desk.adopt(&user, row, now)));
+                if whole {
+                    tracing::info!(node = %dead, "an edge that died was swept");
+                }
+            }
+            Err(error) => tracing::warn!(%error, node = %dead, "an edge that died is not swept yet"),
+        }
+    }
+}
+
+/// Whether a row is to be kept: a stream in no channel that tells of it is nobody's matter.
+fn counts(row: &Connection) -> bool {
+    is_statement(row) || !row.channels.is_empty()
+}
+
+fn telling(catalogues: &Catalogues, row: &Connection) -> Connection {
+    Connection { channels: told(catalogues, &row.channels), ..row.clone() }
+}
+
+fn told(catalogues: &Catalogues, channels: &[String]) -> Vec<String> {
+    let tells = |name: &&String| {
+        let Ok(channel) = Channel::parse(name) else { return false };
+        let tells = |matter| catalogues.telling(channel.kind(), matter).is_some();
+        tells(Matter::Presence) || tells(Matter::Occupancy)
+    };
+    channels.iter().filter(tells).cloned().collect()
+}

@@ -1,0 +1,340 @@
+//! What is done for one user or one channel in the store, in an order in which a crash between any two steps loses nothing.
+//!
+//! A connection's row stands first when it comes and goes last when it leaves, so that whoever sweeps a dead node finds all that was under
+//! way. Presence and occupancy are read before what they follow from, and changed only if they still stand there: of two who fold at one time,
+//! the one with the older view loses and looks again. Every change is announced before the next one is made.
+
+use std::sync::Arc;
+
+use futures::future::{join_all, try_join_all};
+use policy::{Catalogues, Matter, Telling};
+use schemas::channel::Channel;
+use schemas::cloudevent::PostedEvent;
+use schemas::event::Attributes;
+use schemas::grant::User;
+use schemas::id::{EventId, NameError, Source};
+use serde_json::{Value, json};
+use store::limits::NODE_BUCKETS;
+use store::{
+    Connection, ConnectionRef, Member, NodeId, Occupancy, Outcome, Place, Presence, Status, Store, StoreError,
+    Versioned,
+};
+
+use super::fold::{fold, is_open, is_statement};
+use super::outbox::{self, Step};
+use crate::clock::Clock;
+use crate::publication::Publish;
+
+/// Steps until somebody is settled: each is somebody else's progress, too.
+const STEPS_MOST: usize = 64;
+/// Connections of a dead node that are swept at a time.
+const SWEPT_AT_A_TIME: usize = 32;
+/// A problem from this status on may pass by itself.
+const SERVER_ERRORS: u16 = 500;
+/// Where what is told says that it comes from.
+const SOURCE: &str = "/v1/presence";
+
+/// Does what one edge does for its users in the store.
+#[derive(Debug, Clone)]
+pub struct Attendant {
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
+    /// Where changes are announced.
+    pub publisher: Arc<dyn Publish>,
+    /// Who this is.
+    pub node: NodeId,
+    /// The time of day, for «last seen».
+    pub clock: Clock,
+}
+
+/// What a sweep came to.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// What users said of themselves, and is this node's to keep now.
+    pub adopted: Vec<(User, Connection)>,
+    /// Nothing is left of the node.
+    pub whole: bool,
+}
+
+/// Why somebody is not settled yet.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsettled {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log did not take an announcement.
+    #[error("a change is not announced: {0}")]
+    Log(String),
+    /// Others changed the same all the while.
+    #[error("others change it all the time")]
+    Contended,
+}
+
+impl Attendant {
+    /// A connection is there: it is kept, or its row is as it is now. `before` are the channels that its row had, where it had one.
+    ///
+    /// # Errors
+    /// It may be half done; do it again.
+    pub async fn enter(
+        &self,
+        catalogues: &Catalogues,
+        user: &User,
+        row: &Connection,
+        before: &[String],
+    ) -> Result<(), Unsettled> {
+        let left: Vec<&String> = before.iter().filter(|channel| !row.channels.contains(channel)).collect();
+        if left.is_empty() {
+            self.store.put_connection(user, row).await?;
+        } else {
+            // Until it has left them the row says that it has them.
+            let channels = row.channels.iter().chain(left.iter().copied()).cloned().collect();
+            self.store.put_connection(user, &Connection { channels, ..row.clone() }).await?;
+        }
+        self.settle(catalogues, user).await?;
+        for place in places(user, &row.channels) {
+            self.store.put_member(&place, &self.member(user, row)).await?;
+            self.settle_place(catalogues, &place).await?;
+        }
+        for place in places(user, left.iter().copied()) {
+            self.store.remove_member(&place, &user.sub, row.id).await?;
+            self.settle_place(catalogues, &place).await?;
+        }
+        if !left.is_empty() {
+            self.store.put_connection(user, row).await?;
+        }
+        Ok(())
+    }
+
+    /// A connection is still there: its rows live on.
+    ///
+    /// # Errors
+    /// It may be half done; do it again.
+    pub async fn refresh(&self, user: &User, row: &Connection) -> Result<(), Unsettled> {
+        self.store.put_connection(user, row).await?;
+        for place in places(user, &row.channels) {
+            self.store.put_member(&place, &self.member(user, row)).await?;
+        }
+        Ok(())
+    }
+
+    /// A connection has gone. Its row goes when everything that follows is done.
+    ///
+    /// # Errors
+    /// It may be half done; do it again.
+    pub async fn leave(&self, catalogues: &Catalogues, user: &User, row: &Connection) -> Result<(), Unsettled> {
+        let going = Connection { status: Some(Status::Offline), ..row.clone() };
+        self.store.put_connection(user, &going).await?;
+        self.settle(catalogues, user).await?;
+        for place in places(user, &row.channels) {
+            self.store.remove_member(&place, &user.sub, row.id).await?;
+            self.settle_place(catalogues, &place).await?;
+        }
+        Ok(self.store.remove_connection(user, row.id, row.node).await?)
+    }
+
+    /// Whether a user has a stream open anywhere.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn has_stream(&self, user: &User) -> Result<bool, Unsettled> {
+        Ok(self.store.connections(user).await?.iter().any(is_open))
+    }
+
+    /// Takes a dead node's streams offline, and takes over what its users said of themselves: that was not said by the node, and an invisible
+    /// user stays so. Says what was taken over, and whether nothing is left; where another sweeps, it has left the rest to that one.
+    ///
+    /// # Errors
+    /// It may be half done; do it again.
+    pub async fn sweep(&self, catalogues: &Catalogues, dead: NodeId) -> Result<Swept, Unsettled> {
+        let mut swept = Swept::default();
+        for bucket in 0..NODE_BUCKETS {
+            loop {
+                if !self.store.claim_sweep(dead, self.node).await? {
+                    return Ok(swept);
+                }
+                let found = self.store.connections_of_node(dead, bucket).await?;
+                if found.is_empty() {
+                    break;
+                }
+                for some in found.chunks(SWEPT_AT_A_TIME) {
+                    let sweeps = some.iter().map(|one| self.sweep_one(catalogues, dead, one));
+                    swept.adopted.extend(try_join_all(sweeps).await?.into_iter().flatten());
+                }
+            }
+        }
+        self.store.remove_node(dead).await?;
+        swept.whole = true;
+        Ok(swept)
+    }
+
+    async fn sweep_one(
+        &self,
+        catalogues: &Catalogues,
+        dead: NodeId,
+        one: &ConnectionRef,
+    ) -> Result<Option<(User, Connection)>, Unsettled> {
+        let rows = self.store.connections(&one.user).await?;
+        let row = rows.into_iter().find(|row| row.id == one.id);
+        match row {
+            Some(row) if row.node == dead && !is_statement(&row) => {
+                self.leave(catalogues, &one.user, &row).await?;
+                Ok(None)
+            }
+            Some(row) => {
+                // Another node may have it by now. Its row is written again behind the removal, which takes both.
+                let adopted = row.node == dead;
+                let row = Connection { node: if adopted { self.node } else { row.node }, ..row };
+                self.store.put_connection(&one.user, &row).await?;
+                self.store.remove_connection(&one.user, one.id, dead).await?;
+                self.store.put_connection(&one.user, &row).await?;
+                Ok(adopted.then(|| (one.user.clone(), row)))
+            }
+            None => {
+                self.settle(catalogues, &one.user).await?;
+                self.store.remove_connection(&one.user, one.id, dead).await?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes a user's presence what their connections are, and announces it.
+    ///
+    /// # Errors
+    /// It is not all announced; do it again.
+    pub async fn settle(&self, catalogues: &Catalogues, user: &User) -> Result<(), Unsettled> {
+        for _ in 0..STEPS_MOST {
+            let stands = self.store.presence(user).await?;
+            let folded = fold(&self.store.connections(user).await?);
+            match outbox::presence(stands, &folded, self.clock.now()) {
+                Step::Settled => return Ok(()),
+                Step::Announce(stands) => self.announce_presence(catalogues, user, &stands).await?,
+                Step::Change { from, to } => match self.store.change_presence(user, from, &to).await? {
+                    Outcome::Done => {
+                        let made = Versioned { value: to, version: from + 1, announced: from };
+                        self.announce_presence(catalogues, user, &made).await?;
+                    }
+                    Outcome::Stands(_) => {}
+                },
+            }
+        }
+        Err(Unsettled::Contended)
+    }
+
+    /// Makes a channel's occupancy what its members are, and announces it.
+    ///
+    /// # Errors
+    /// As [`Attendant::settle`].
+    pub async fn settle_place(&self, catalogues: &Catalogues, place: &Place) -> Result<(), Unsettled> {
+        if catalogues.telling(place.channel.kind(), Matter::Occupancy).is_none() {
+            return Ok(());
+        }
+        for _ in 0..STEPS_MOST {
+            let stands = self.store.occupancy(place).await?;
+            let occupied = self.store.has_members(place).await?;
+            match outbox::occupancy(stands, occupied) {
+                Step::Settled => return Ok(()),
+                Step::Announce(stands) => self.announce_occupancy(catalogues, place, &stands).await?,
+                Step::Change { from, to } => match self.store.change_occupancy(place, from, to).await? {
+                    Outcome::Done => {
+                        let made = Versioned { value: to, version: from + 1, announced: from };
+                        self.announce_occupancy(catalogues, place, &made).await?;
+                    }
+                    Outcome::Stands(_) => {}
+                },
+            }
+        }
+        Err(Unsettled::Contended)
+    }
+
+    async fn announce_presence(
+        &self,
+        catalogues: &Catalogues,
+        user: &User,
+        stands: &Versioned<Presence>,
+    ) -> Result<(), Unsettled> {
+        let said = said(user, &stands.value);
+        // The time tells this version from one of the same number in a store that was made anew.
+        let id = format!("presence/{}/{}-{}", user.sub, stands.version, stands.value.last_seen.millis());
+        let events = places(user, &stands.value.audience).filter_map(|place| {
+            let telling = catalogues.telling(place.channel.kind(), Matter::Presence)?;
+            Some(event(telling, &id, place, Some(&user.sub), said.clone()))
+        });
+        self.announce(events.collect()).await?;
+        Ok(self.store.presence_announced(user, stands.version).await?)
+    }
+
+    async fn announce_occupancy(
+        &self,
+        catalogues: &Catalogues,
+        place: &Place,
+        stands: &Versioned<Occupancy>,
+    ) -> Result<(), Unsettled> {
+        let status = if stands.value.occupied { "occupied" } else { "vacated" };
+        let id = format!("occupancy/{}", stands.version);
+        let telling = catalogues.telling(place.channel.kind(), Matter::Occupancy);
+        let event = telling.map(|telling| event(telling, &id, place.clone(), None, json!({"status": status})));
+        self.announce(event.into_iter().collect()).await?;
+        Ok(self.store.occupancy_announced(place, stands.version).await?)
+    }
+
+    /// What can never be published is given up, aloud: what follows must not wait for it.
+    async fn announce(&self, events: Vec<Result<PostedEvent, NameError>>) -> Result<(), Unsettled> {
+        let mut on_their_way = Vec::with_capacity(events.len());
+        for event in events {
+            match event {
+                Ok(event) => on_their_way.push(self.publisher.announce(event)),
+                Err(error) => tracing::warn!(%error, "a presence cannot be told"),
+            }
+        }
+        for told in join_all(on_their_way).await {
+            match told {
+                Ok(()) => {}
+                Err(problem) if problem.status >= SERVER_ERRORS => return Err(Unsettled::Log(problem.detail)),
+                Err(problem) => tracing::warn!(problem = problem.kind, "a presence cannot be told"),
+            }
+        }
+        Ok(())
+    }
+
+    fn member(&self, user: &User, row: &Connection) -> Member {
+        Member { user: user.sub.clone(), connection: row.id, node: row.node }
+    }
+}
+
+/// What is told of a user. Who is not there was seen; who is, is being seen.
+#[must_use]
+pub fn said(user: &User, presence: &Presence) -> Value {
+    let devices: Vec<&str> = presence.devices.iter().map(|device| device.as_str()).collect();
+    json!({
+        "user_id": user.sub,
+        "status": presence.status.as_str(),
+        "custom": presence.custom,
+        "devices": devices,
+        "last_seen": presence.last_seen.to_string(),
+    })
+}
+
+fn places<'a>(user: &User, channels: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = Place> {
+    let tenant = user.tenant.clone();
+    // What is no channel was never written here.
+    let channels: Vec<Channel> = channels.into_iter().filter_map(|text| Channel::parse(text).ok()).collect();
+    channels.into_iter().map(move |channel| Place { tenant: tenant.clone(), channel })
+}
+
+fn event(telling: &Telling, id: &str, place: Place, user: Option<&str>, said: Value) -> Result<PostedEvent, NameError> {
+    let attributes = Attributes {
+        id: EventId::parse(id)?,
+        source: Source::parse(SOURCE)?,
+        event_type: telling.event_type().clone(),
+        channel: place.channel,
+        tenant: place.tenant,
+        time: None,
+        priority: None,
+        expires: None,
+        conflation_key: None,
+        author: user.map(str::to_owned),
+        traceparent: None,
+        principal: user.map(str::to_owned),
+    };
+    Ok(PostedEvent { attributes, data: telling.data(said) })
+}

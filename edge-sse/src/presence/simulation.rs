@@ -1,0 +1,354 @@
+//! Several edges over one embedded store, with crashes between any two steps: presence and occupancy become what is so, and each change is
+//! announced once, in order.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use policy::{CatalogueSource, Catalogues, Claims};
+use proptest::prelude::*;
+use schemas::channel::Channel;
+use schemas::cloudevent::PostedEvent;
+use schemas::grant::User;
+use schemas::id::Tenant;
+use schemas::problem::{Problem, Slug};
+use schemas::time::Timestamp;
+use store::embedded::{EmbeddedConfig, EmbeddedStore};
+use store::*;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::attendant::Attendant;
+use super::fold::fold;
+use crate::clock::Clock;
+use crate::publication::Publish;
+
+const ROOM: &str = "room:lobby";
+
+/// What an edge may still do: at nought it is dead, in the middle of whatever it does.
+#[derive(Debug, Default)]
+struct Steps(Mutex<u32>);
+
+impl Steps {
+    fn take(&self) -> bool {
+        let mut left = self.0.lock().unwrap();
+        let alive = *left > 0;
+        *left = left.saturating_sub(1);
+        alive
+    }
+}
+
+/// A store and a log, until its edge dies.
+struct Mortal {
+    store: EmbeddedStore,
+    log: Arc<Log>,
+    steps: Steps,
+}
+
+/// What was published, as a router has it: a repeat of an id on a channel is dropped.
+#[derive(Debug, Default)]
+struct Log {
+    seen: Mutex<HashSet<(String, String)>>,
+    told: Mutex<Vec<(String, String, String)>>,
+}
+
+impl fmt::Debug for Mortal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mortal")
+    }
+}
+
+impl Publish for Mortal {
+    fn publish<'a>(&'a self, _claims: &'a Claims, _event: String) -> BoxFuture<'a, Result<(), Problem>> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn announce(&self, event: PostedEvent) -> BoxFuture<'static, Result<(), Problem>> {
+        if !self.steps.take() {
+            return async { Err(Slug::Unavailable.problem("dead")) }.boxed();
+        }
+        let (id, channel) = (event.attributes.id.to_string(), event.attributes.channel.to_string());
+        if self.log.seen.lock().unwrap().insert((id.clone(), channel.clone())) {
+            let said = event.data["status"].as_str().unwrap_or_default().to_owned();
+            self.log.told.lock().unwrap().push((channel, id, said));
+        }
+        // The log has it, and yet the edge may not live to hear of that.
+        let heard = self.steps.take();
+        async move { if heard { Ok(()) } else { Err(Slug::Unavailable.problem("dead")) } }.boxed()
+    }
+}
+
+macro_rules! mortal {
+    ($name:ident { $(fn $method:ident(&self $(, $argument:ident: $kind:ty)*) -> $result:ty;)* }) => {
+        #[async_trait]
+        impl $name for Mortal {
+            $(async fn $method(&self $(, $argument: $kind)*) -> Result<$result, StoreError> {
+                if !self.steps.take() {
+                    return Err(StoreError::Timeout);
+                }
+                self.store.$method($($argument),*).await
+            })*
+        }
+    };
+}
+
+mortal!(Cursors {
+    fn put_cursors(&self, writes: &[CursorWrite]) -> ();
+    fn cursor(&self, key: &CursorKey) -> Option<Cursor>;
+    fn cursors(&self, user: &User) -> Vec<(CursorKey, Cursor)>;
+    fn bound_cursors(&self, user: &User) -> usize;
+});
+mortal!(Subscriptions {
+    fn put_subscription(&self, user: &User, kept: &KeptSubscription) -> ();
+    fn subscription(&self, user: &User, device: &Device) -> Option<KeptSubscription>;
+    fn remove_subscription(&self, user: &User, device: &Device) -> ();
+});
+mortal!(Connections {
+    fn put_connection(&self, user: &User, connection: &Connection) -> ();
+    fn remove_connection(&self, user: &User, id: Uuid, node: NodeId) -> ();
+    fn connections(&self, user: &User) -> Vec<Connection>;
+    fn connections_of_node(&self, node: NodeId, bucket: u8) -> Vec<ConnectionRef>;
+});
+mortal!(Nodes {
+    fn beat(&self, row: NodeRow) -> ();
+    fn nodes(&self) -> Vec<NodeRow>;
+    fn claim_sweep(&self, dead: NodeId, sweeper: NodeId) -> bool;
+    fn remove_node(&self, node: NodeId) -> ();
+});
+mortal!(Presences {
+    fn presence(&self, user: &User) -> Option<Versioned<Presence>>;
+    fn presences(&self, users: &[User]) -> Vec<Option<Versioned<Presence>>>;
+    fn change_presence(&self, user: &User, from: u64, to: &Presence) -> Outcome<Presence>;
+    fn presence_announced(&self, user: &User, version: u64) -> ();
+});
+mortal!(Occupancies {
+    fn put_member(&self, place: &Place, member: &Member) -> ();
+    fn remove_member(&self, place: &Place, user: &str, connection: Uuid) -> ();
+    fn members(&self, place: &Place, after: Option<&str>) -> MemberPage;
+    fn has_members(&self, place: &Place) -> bool;
+    fn occupancy(&self, place: &Place) -> Option<Versioned<Occupancy>>;
+    fn change_occupancy(&self, place: &Place, from: u64, to: Occupancy) -> Outcome<Occupancy>;
+    fn occupancy_announced(&self, place: &Place, version: u64) -> ();
+});
+
+#[async_trait]
+impl Store for Mortal {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+
+    async fn run(&self, shutdown: CancellationToken) {
+        self.store.run(shutdown).await;
+    }
+}
+
+/// What happens.
+#[derive(Debug, Clone, Copy)]
+enum Happens {
+    /// A user opens a stream on an edge.
+    Opens { user: u8, edge: u8 },
+    /// Their oldest stream ends.
+    Closes { user: u8 },
+    /// Two users come and go at one time, on two edges.
+    Race { user: u8, edge: u8 },
+    /// An edge dies so many steps into whatever comes next.
+    DiesAfter { edge: u8, steps: u32 },
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        4 => (0u8..2, 0u8..3).prop_map(|(user, edge)| Happens::Opens { user, edge }),
+        3 => (0u8..2).prop_map(|user| Happens::Closes { user }),
+        2 => (0u8..2, 0u8..3).prop_map(|(user, edge)| Happens::Race { user, edge }),
+        2 => (0u8..3, 0u32..24).prop_map(|(edge, steps)| Happens::DiesAfter { edge, steps }),
+    ]
+}
+
+struct World {
+    store: EmbeddedStore,
+    log: Arc<Log>,
+    catalogues: Catalogues,
+    edges: Vec<Attendant>,
+    mortals: Vec<Arc<Mortal>>,
+    open: Vec<(User, Connection)>,
+    _directory: tempfile::TempDir,
+}
+
+fn user(number: u8) -> User {
+    User { tenant: Tenant::default_tenant(), sub: format!("user-{number}") }
+}
+
+fn place() -> Place {
+    Place { tenant: Tenant::default_tenant(), channel: Channel::parse(ROOM).unwrap() }
+}
+
+impl World {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let lifetimes = Lifetimes { sweep: std::time::Duration::from_secs(1), ..Lifetimes::default() };
+        let config = EmbeddedConfig { lifetimes, ..EmbeddedConfig::new(directory.path()) };
+        let store = EmbeddedStore::open(config).unwrap();
+        let catalogues = Catalogues::load(&[CatalogueSource::Shipped("wikipedia".to_owned())]).unwrap();
+        let mut world = Self {
+            store,
+            log: Arc::default(),
+            catalogues,
+            edges: Vec::new(),
+            mortals: Vec::new(),
+            open: Vec::new(),
+            _directory: directory,
+        };
+        (0..3).for_each(|_| world.begin());
+        world
+    }
+
+    fn begin(&mut self) {
+        let (edge, mortal) = self.edge();
+        self.edges.push(edge);
+        self.mortals.push(mortal);
+    }
+
+    fn edge(&self) -> (Attendant, Arc<Mortal>) {
+        let steps = Steps(Mutex::new(u32::MAX));
+        let mortal = Arc::new(Mortal { store: self.store.clone(), log: self.log.clone(), steps });
+        let node = NodeId(Uuid::now_v7());
+        let clock = Clock::new(|| Timestamp::from_millis(7));
+        (Attendant { store: mortal.clone(), publisher: mortal.clone(), node, clock }, mortal)
+    }
+
+    async fn open(&mut self, number: u8, edge: usize) {
+        let row = Connection {
+            id: Uuid::now_v7(),
+            node: self.edges[edge].node,
+            device: DeviceKind::Web,
+            status: None,
+            custom: None,
+            channels: vec![ROOM.to_owned()],
+            opened_at: Timestamp::from_millis(1),
+        };
+        let entered = self.edges[edge].enter(&self.catalogues, &user(number), &row, &[]).await;
+        self.open.push((user(number), row));
+        if entered.is_err() {
+            self.bury(edge).await;
+        }
+    }
+
+    async fn close(&mut self, number: u8) {
+        let Some(at) = self.open.iter().position(|(of, _)| *of == user(number)) else { return };
+        let (of, row) = self.open.remove(at);
+        let edge = self.edges.iter().position(|edge| edge.node == row.node).unwrap();
+        if self.edges[edge].leave(&self.catalogues, &of, &row).await.is_err() {
+            self.bury(edge).await;
+        }
+    }
+
+    /// One opens and another's stream ends, both at once.
+    async fn race(&mut self, number: u8, edge: usize) {
+        let Some(at) = self.open.iter().position(|(_, row)| row.node != self.edges[edge].node) else { return };
+        let (of, gone) = self.open.remove(at);
+        let other = self.edges.iter().position(|edge| edge.node == gone.node).unwrap();
+        let come = Connection { id: Uuid::now_v7(), node: self.edges[edge].node, ..gone.clone() };
+        let name = user(number);
+        let (entered, left) = tokio::join!(
+            self.edges[edge].enter(&self.catalogues, &name, &come, &[]),
+            self.edges[other].leave(&self.catalogues, &of, &gone)
+        );
+        self.open.push((user(number), come));
+        for (edge, done) in [(edge, entered), (other, left)] {
+            if done.is_err() {
+                self.bury(edge).await;
+            }
+        }
+    }
+
+    /// An edge is dead: two survivors sweep it at one time, and another takes its place.
+    async fn bury(&mut self, edge: usize) {
+        let (next, mortal) = self.edge();
+        let dead = std::mem::replace(&mut self.edges[edge], next).node;
+        self.mortals[edge] = mortal;
+        self.open.retain(|(_, row)| row.node != dead);
+        let survivors: Vec<usize> = (0..self.edges.len()).filter(|at| *at != edge).collect();
+        loop {
+            let [one, two] = [survivors[0], survivors[1]].map(|at| self.edges[at].sweep(&self.catalogues, dead));
+            let (one, two) = tokio::join!(one, two);
+            let whole = [&one, &two].iter().any(|swept| swept.as_ref().is_ok_and(|swept| swept.whole));
+            if whole {
+                return;
+            }
+            // A sweeper died, too; its claim has not ended yet, and whoever takes its place has another name.
+            self.mortals.iter().for_each(|mortal| *mortal.steps.0.lock().unwrap() = u32::MAX);
+            self.store.remove_node(dead).await.unwrap();
+            tokio::time::sleep(CLAIM_LOOK).await;
+        }
+    }
+}
+
+/// A claim that a dying sweeper left ends after a second here; it is looked for so often.
+const CLAIM_LOOK: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// Everything told of one channel's matter, in order: no status twice in a row, and versions one by one.
+fn in_order(told: &[(String, String)]) {
+    for (before, after) in told.iter().zip(told.iter().skip(1)) {
+        assert_ne!(before.1, after.1, "told twice: {told:?}");
+        assert_eq!(version(&before.0) + 1, version(&after.0), "out of order: {told:?}");
+    }
+}
+
+fn version(id: &str) -> u64 {
+    let last = id.rsplit('/').next().unwrap();
+    last.split('-').next().unwrap().parse().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_dies_presence_becomes_what_is_so_and_each_change_is_told_once(
+        story in prop::collection::vec(happens(), 1..24)
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut world = World::new();
+            for happens in story {
+                match happens {
+                    Happens::Opens { user, edge } => world.open(user, edge.into()).await,
+                    Happens::Closes { user } => world.close(user).await,
+                    Happens::Race { user, edge } => world.race(user, edge.into()).await,
+                    Happens::DiesAfter { edge, steps } => {
+                        *world.mortals[usize::from(edge)].steps.0.lock().unwrap() = steps;
+                    }
+                }
+            }
+            // Who is dying dies, and is swept.
+            for edge in 0..world.edges.len() {
+                world.bury(edge).await;
+            }
+            let mut told: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+            for (_, id, said) in world.log.told.lock().unwrap().clone() {
+                let of = id.rsplit_once('/').unwrap().0.to_owned();
+                told.entry(of).or_default().push((id, said));
+            }
+            for number in 0..2 {
+                let of = user(number);
+                assert_eq!(fold(&world.store.connections(&of).await.unwrap()).status, Status::Offline);
+                let row = world.store.presence(&of).await.unwrap();
+                let told = told.remove(&format!("presence/{}", of.sub)).unwrap_or_default();
+                in_order(&told);
+                if let Some(row) = row {
+                    assert_eq!((row.value.status, row.is_unannounced()), (Status::Offline, false));
+                    assert_eq!(told.last().map(|(id, said)| (version(id), said.as_str())), Some((row.version, "offline")));
+                    assert_eq!(told.len(), usize::try_from(row.version).unwrap());
+                } else {
+                    assert!(told.is_empty());
+                }
+            }
+            let occupied = world.store.occupancy(&place()).await.unwrap();
+            let told = told.remove("occupancy").unwrap_or_default();
+            in_order(&told);
+            assert!(!world.store.has_members(&place()).await.unwrap());
+            assert!(occupied.is_none_or(|row| !row.value.occupied && !row.is_unannounced()));
+        });
+    }
+}
