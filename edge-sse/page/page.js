@@ -1,5 +1,7 @@
 // The page: one EventSource, the last events, and what the edge says about the stream. Everything is shown as text.
 
+import * as people from "./people.js";
+
 const ROWS = 50;
 const NOTICES = 5;
 const SHOWN_EVERY_MS = 100;
@@ -31,6 +33,7 @@ asked.delete("named");
 if (!asked.has("channel")) {
   asked.append("channel", "wiki:*");
   asked.append("channel", "machine:*");
+  asked.append("channel", "room:lobby");
 }
 
 // This tab, over reloads: where it goes on is kept for it, and for no other tab, which may stand elsewhere.
@@ -68,6 +71,7 @@ function receive(message) {
   const event = JSON.parse(message.data);
   counts.received += 1;
   if (event.lane in counts) counts[event.lane] += 1;
+  people.take(event);
   events.unshift(event);
   events.length = Math.min(events.length, ROWS);
   show();
@@ -84,9 +88,11 @@ function receipt() {
   return JSON.stringify({ id: lastEventId, device: asked.get("resume"), channels: asked.getAll("channel") });
 }
 
+/** What the page's address presents. */
+const presented = () => [...asked].filter(([name]) => name === "ticket" || name === "access_token");
+
 function acksUrl() {
-  const presented = [...asked].filter(([name]) => name === "ticket" || name === "access_token");
-  return presented.length > 0 ? `v1/acks?${new URLSearchParams(presented)}` : "v1/acks";
+  return presented().length > 0 ? `v1/acks?${new URLSearchParams(presented())}` : "v1/acks";
 }
 
 const unacknowledged = () => kept && lastEventId !== "" && lastEventId !== acknowledged;
@@ -118,6 +124,7 @@ function ready(data) {
   const first = kept === undefined;
   kept = data.resume !== undefined && data.resume !== "anonymous";
   if (first) acknowledge();
+  people.begin(data.channels, presented());
   state("open", `open, ${data.channels.join(", ")}`);
   if (data.refused.length === 0) return undefined;
   return `Refused: ${data.refused.map(({ channel, reason }) => `${channel} (${reason})`).join(", ")}.`;

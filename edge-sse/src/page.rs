@@ -7,6 +7,7 @@ use http::header;
 
 const HTML: &str = include_str!("../page/index.html");
 const SCRIPT: &str = include_str!("../page/page.js");
+const PEOPLE: &str = include_str!("../page/people.js");
 const STYLE: &str = include_str!("../page/page.css");
 const ICON: &str = include_str!("../page/icon.svg");
 /// No inline script, no other host.
@@ -17,6 +18,7 @@ pub fn routes() -> Router {
     Router::new()
         .route("/", get(|| file("text/html; charset=utf-8", HTML)))
         .route("/page.js", get(|| file("text/javascript; charset=utf-8", SCRIPT)))
+        .route("/people.js", get(|| file("text/javascript; charset=utf-8", PEOPLE)))
         .route("/page.css", get(|| file("text/css; charset=utf-8", STYLE)))
         .route("/icon.svg", get(|| file("image/svg+xml", ICON)))
 }
