@@ -1,4 +1,4 @@
-//! What the audit keeps of readers who do not get what they ask for: 401, 403, and the same within a stream.
+//! What the audit keeps of readers who do not get what they ask for: 401, 403, and the same within a stream. What they do get is `delivered`'s.
 //!
 //! In: claims, and what was refused of what they asked for. Out: entries for the audit. What is malformed is nobody's channel, and is left out.
 
@@ -39,7 +39,9 @@ pub enum Door {
 }
 
 impl Door {
-    const fn as_str(self) -> &'static str {
+    /// As the audit has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Token => "token",
             Self::Stream => "GET /v1/stream",

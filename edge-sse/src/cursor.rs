@@ -5,6 +5,7 @@
 
 mod crossing;
 mod moved;
+mod records;
 mod sights;
 mod waits;
 
@@ -127,7 +128,7 @@ enum Absorbed {
     All,
     /// The sink is full.
     Full,
-    /// The next one comes later: it has no budget now, or an earlier generation is read first.
+    /// The next one comes later: it has no budget now, is to be recorded, or an earlier generation is read first.
     Waits,
 }
 
@@ -307,7 +308,7 @@ impl Cursor {
                 return Pulled::Full;
             }
             let (partition, from) = self.position.next[at];
-            if self.is_deferred(partition) {
+            if self.keeps_back_in(partition) {
                 return Pulled::Dry;
             }
             let place = &self.places[at];
@@ -334,20 +335,22 @@ impl Cursor {
     fn absorb(&mut self, at: usize, taken: Taken, windows: &Windows, eyes: Eyes<'_>, sink: &mut impl Sink) -> Absorbed {
         let partition = self.position.next[at].0;
         let sights = sights(&taken.entries, eyes);
-        for (entry, sight) in taken.entries.iter().zip(sights) {
+        for (number, (entry, sight)) in taken.entries.iter().zip(&sights).enumerate() {
             if sink.full() {
                 return Absorbed::Full;
             }
-            if self.waits(at, entry, windows) || (sight.is_ok() && self.defers(partition, entry, eyes)) {
+            if self.waits(at, entry, windows)
+                || self.must_wait(partition, &taken.entries[number..], &sights[number..], eyes)
+            {
                 return Absorbed::Waits;
             }
             self.move_to(at, entry.offset + 1, entry.append_time);
             match (&entry.content, sight) {
                 (Content::Event(routed), Ok(view)) => {
-                    sink.event(routed, view, &self.position);
+                    sink.event(routed, *view, &self.position);
                     self.unsaid = false;
                 }
-                (Content::Event(_), Err(passed)) => sink.passed(passed),
+                (Content::Event(_), Err(passed)) => sink.passed(*passed),
                 (Content::Lost(lost), _) => {
                     sink.gap(&Gap::new(self.position.next[at].0, lost.from, lost.to, Reason::Source), &self.position);
                     self.unsaid = false;

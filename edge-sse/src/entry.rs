@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 use journal::claims::{Floors, Judged};
 use journal::record::Record;
+use schemas::audit::AUDIT_HEADER;
 use schemas::budget::{BUDGET_HEADER, Budget};
 use schemas::channel::Channel;
 use schemas::cloudevent;
@@ -63,6 +64,8 @@ pub struct Routed {
     pub kind_key: Arc<str>,
     /// How many like it a stream is given in a time; none but in the low lane.
     pub budgets: Box<[Budget]>,
+    /// Whether it is recorded who is given it.
+    pub audited: bool,
     rendered: Box<[OnceLock<Bytes>]>,
 }
 
@@ -147,6 +150,7 @@ impl Routed {
         Self {
             traceparent: record.header("traceparent").and_then(sampled),
             budgets: budgets.unwrap_or_default().into(),
+            audited: record.header(AUDIT_HEADER).is_some(),
             channel_key: Arc::from(delivery_key(&delivery.tenant, &delivery.channel)),
             kind_key: kind_key(&delivery.tenant, delivery.channel.kind()),
             rendered: delivery.views.iter().map(|_| OnceLock::new()).collect(),

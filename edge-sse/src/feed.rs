@@ -13,8 +13,10 @@ use schemas::time::Timestamp;
 use tokio::time::Instant;
 
 use crate::allowance::Allowance;
+use crate::audited::Door;
 use crate::catch_up::{PageAt, PageError, PageResult, PageTicket};
 use crate::cursor::{Cursor, Eyes, Pacing, Pulled, Sink};
+use crate::delivered::Recorder;
 use crate::edge::{Session, Shared};
 use crate::gap::Reason;
 use crate::limit::Limit;
@@ -56,6 +58,8 @@ pub struct Source<'a> {
     pub until: Option<&'a Position>,
     /// How fast.
     pub pacing: Pacing,
+    /// Where it is recorded what they are given.
+    pub recorder: Recorder<'a>,
     /// Bytes that the reader may take from the log in a minute.
     pub replay_bytes_per_minute: usize,
 }
@@ -63,7 +67,7 @@ pub struct Source<'a> {
 impl<'a> Source<'a> {
     /// What stands in a session for a reader, now and without end.
     #[must_use]
-    pub fn of(shared: &Shared, session: &'a Session, reader: &'a Reader) -> Self {
+    pub fn of(shared: &'a Shared, session: &'a Session, reader: &'a Reader) -> Self {
         Self {
             session,
             reader,
@@ -71,6 +75,7 @@ impl<'a> Source<'a> {
             time: shared.clock.now(),
             until: None,
             pacing: Pacing::ByBudgets,
+            recorder: Recorder { audit: shared.audit.as_ref(), door: Door::Stream, wakes: None },
             replay_bytes_per_minute: shared.config.replay_bytes_per_minute,
         }
     }
@@ -121,6 +126,7 @@ impl Feed {
     /// Gives what is there until the sink is full. Where the next event is in the log only, its page is asked for.
     pub fn fill(&mut self, source: &Source<'_>, sink: &mut impl Sink) {
         self.give(source, sink);
+        self.cursor.record(|items| source.recorder.record(source.reader, 1, items));
         let deferred = self.cursor.deferred().map(|at| source.now + at.since(source.time));
         metrics::limit(Limit::Budget, usize::from(deferred > self.deferred));
         self.deferred = deferred;
@@ -247,7 +253,7 @@ impl Feed {
                 if self.behind(source).allowance.take(taken) {
                     metrics::limit(Limit::ReplayBytes, 1);
                 }
-                if self.cursor.place(partition) == from && !sink.full() {
+                if self.cursor.place(partition) == from && !sink.full() && !self.cursor.keeps_back_in(partition) {
                     // What comes next waits for an earlier generation.
                     self.behind(source).resting.push((partition, source.now + PAGE_RETRY));
                 }

@@ -38,6 +38,7 @@ mod subscription;
 mod rewind;
 mod start;
 mod allowance;
+mod delivered;
 mod feed;
 mod timers;
 mod admission;
@@ -78,6 +79,8 @@ mod sample;
 mod cursor_laws;
 #[cfg(test)]
 mod budget_laws;
+#[cfg(test)]
+mod record_laws;
 
 pub use caller::{Caller, Household, Place};
 pub use clock::Clock;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use metrics::{Counter, Histogram, counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use policy::IdentityError;
 use schemas::lane::Lane;
 use schemas::time::Timestamp;
@@ -12,6 +12,9 @@ use crate::cursor::Passed;
 use crate::frame::{Chunk, Sent, Tally};
 use crate::gap::Reason;
 use crate::limit::Limit;
+
+/// Streams that stand before events which the audit does not have yet.
+const RECORDING: &str = "tidegate_edge_deliveries_unrecorded";
 
 /// A stream began.
 pub fn stream_began() {
@@ -32,6 +35,7 @@ pub fn cursors_waiting(streams: usize) {
 /// Makes the gauges visible before the first stream.
 pub fn declare() {
     gauge!("tidegate_edge_connections").set(0.0);
+    gauge!(RECORDING).set(0.0);
     partitions_followed(0);
     granted_users(0);
     cursors_waiting(0);
@@ -131,6 +135,23 @@ pub fn let_go() {
 pub fn limit(limit: Limit, times: usize) {
     if times > 0 {
         counter!("tidegate_edge_limits_total", "limit" => limit.as_str()).increment(number(times));
+    }
+}
+
+/// Deliveries that wait for the audit, while this lives.
+#[derive(Debug)]
+pub struct Recording(Gauge);
+
+/// Deliveries wait for the audit.
+pub fn recording() -> Recording {
+    let waiting = gauge!(RECORDING);
+    waiting.increment(1.0);
+    Recording(waiting)
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
     }
 }
 

@@ -14,7 +14,9 @@ use crate::access::Access;
 use crate::allowance::Allowance;
 use crate::arrival::{Arrival, find};
 use crate::ask::Start;
+use crate::audited::Door;
 use crate::cursor::{Pacing, Sink};
+use crate::delivered::{Recorder, recorded};
 use crate::edge::{Session, Shared};
 use crate::feed::{Feed, Source};
 use crate::frame::Tally;
@@ -78,6 +80,13 @@ impl Leaves {
         match self {
             Self::AtOnce => Pacing::AsTaken,
             Self::InItsMoment => Pacing::ByBudgets,
+        }
+    }
+
+    const fn door(self) -> Door {
+        match self {
+            Self::AtOnce => Door::Events,
+            Self::InItsMoment => Door::Socket,
         }
     }
 }
@@ -241,8 +250,9 @@ impl Reading {
 
     fn fill(&mut self, sink: &mut impl Sink) {
         if !self.paused {
-            let pacing = self.leaves.pacing();
-            self.feed.fill(&Source { pacing, ..Source::of(&self.shared, &self.session, &self.reader) }, sink);
+            let source = Source::of(&self.shared, &self.session, &self.reader);
+            let recorder = Recorder { door: self.leaves.door(), ..source.recorder };
+            self.feed.fill(&Source { pacing: self.leaves.pacing(), recorder, ..source }, sink);
         }
     }
 
@@ -257,20 +267,23 @@ impl Reading {
         }
     }
 
-    /// Whether nothing is under way: no page, no partition that rests, no place that the log has not reached.
+    /// Whether nothing is under way: no page, no record, no partition that rests, no place that the log has not reached.
     fn settled(&self) -> bool {
-        self.feed.ticket().is_none() && self.feed.rests_until().is_none() && self.future.is_none()
+        let nothing_comes = self.feed.ticket().is_none() && self.feed.cursor().receipt().is_none();
+        nothing_comes && self.feed.rests_until().is_none() && self.future.is_none()
     }
 
     /// Sleeps until something comes for this reader, or is due.
     async fn wait(&mut self, due: Instant) {
         let rested = self.feed.rests_until().filter(|_| !self.paused);
+        let receipt = self.feed.cursor().receipt().filter(|_| !self.paused);
         let others = [rested, self.future, self.expires, self.leaves_at];
         let due = others.into_iter().flatten().fold(due, Instant::min);
         tokio::select! {
             biased; // the end first, and less rights; then what was asked for
             () = self.shared.drain.cancelled(), if self.leaves_at.is_none() => {}
             () = self.access.told() => {}
+            () = recorded(receipt) => {}
             () = self.feed.page_ready() => {}
             () = self.sleeper.woken() => {}
             () = tokio::time::sleep_until(due) => {}

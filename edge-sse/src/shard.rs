@@ -71,8 +71,10 @@ pub struct Shard {
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy)]
-enum Turn {
+pub enum Turn {
+    /// A cohort's.
     Cohort(u32),
+    /// A stream's that is apart.
     Stream(Seat),
 }
 
@@ -149,6 +151,8 @@ impl Shard {
                     self.apart(seat).into_iter().for_each(|apart| apart.awaits_page = false);
                     self.queue(seat);
                 }
+                Mail::Recorded(Turn::Cohort(number)) => self.queue_cohort(number),
+                Mail::Recorded(Turn::Stream(seat)) => self.queue(seat),
                 Mail::Ends(seat, ends) => self.skip_beyond(seat, &ends),
                 Mail::Rights(seat) => self.change_rights(seat),
                 Mail::Catalogues(done) => {

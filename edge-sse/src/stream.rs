@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::ask::Ask;
+use crate::delivered::recorded;
 use crate::edge::{Session, Shared};
 use crate::encoding;
 use crate::feed::{Feed, Source};
@@ -177,11 +178,13 @@ impl Stream {
     /// Sleeps until something comes for this stream, or is due.
     async fn wait(&mut self) {
         let rested = self.feed.rests_until().filter(|_| !self.paused);
+        let receipt = self.feed.cursor().receipt().filter(|_| !self.paused);
         let due = rested.map_or(self.timers.next(), |rested| rested.min(self.timers.next()));
         tokio::select! {
             biased; // the end first, and less rights; then what was asked for, so that live events do not keep older ones waiting
             () = self.shared.drain.cancelled(), if !self.draining => {}
             () = self.access.told() => {}
+            () = recorded(receipt) => {}
             () = self.feed.page_ready() => {}
             () = self.sleeper.woken() => {}
             () = tokio::time::sleep_until(due) => {}

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemas::audit::DELIVERIES;
 use schemas::avro::MaskKey;
 use schemas::budget::{Budget, Rate, Scope};
 use schemas::id::EventType;
@@ -198,6 +199,7 @@ impl Compiled {
             expires,
             conflate,
             budgets,
+            audits_deliveries: audits_deliveries(declared.audit.as_ref(), report),
             joins,
             dedupe,
             views,
@@ -296,6 +298,15 @@ fn channel_policy(declared: &DeclaredChannel, report: &mut Report) -> ChannelPol
         tells: Tellings::new(),
         budget: rate(declared.budget.as_ref(), report),
     }
+}
+
+/// Only deliveries can be asked for: whatever else is recorded is so for every type.
+fn audits_deliveries(word: Option<&Located<String>>, report: &mut Report) -> bool {
+    let Some(word) = word else { return false };
+    if word.value != DELIVERIES {
+        report.add(&word.place, format!("audit is {DELIVERIES}, or absent"));
+    }
+    true
 }
 
 fn rate(text: Option<&Located<String>>, report: &mut Report) -> Option<Rate> {

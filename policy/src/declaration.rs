@@ -56,6 +56,7 @@ pub(crate) struct DeclaredType {
     pub(crate) dedupe: Option<Located<String>>,
     pub(crate) conflate: Option<Located<String>>,
     pub(crate) budget: Option<Located<String>>,
+    pub(crate) audit: Option<Located<String>>,
     pub(crate) enrich: Vec<DeclaredJoin>,
 }
 
@@ -175,6 +176,7 @@ fn event_type(reader: &mut Reader<'_>, key: &Located<&str>, node: &Node) -> Opti
         "dedupe",
         "conflate",
         "budget",
+        "audit",
         "enrich",
     ];
     let fields = reader.fields(node, "a type", &known)?;
@@ -196,6 +198,7 @@ fn event_type(reader: &mut Reader<'_>, key: &Located<&str>, node: &Node) -> Opti
         dedupe: reader.optional(&fields, "dedupe"),
         conflate,
         budget: reader.optional(&fields, "budget"),
+        audit: reader.optional(&fields, "audit"),
         enrich,
     })
 }

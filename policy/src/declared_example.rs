@@ -112,7 +112,8 @@ fn sees(reader: &mut Reader<'_>, node: &Node) -> Option<Sees> {
     if word == "refused" {
         return Some(Sees::Refused);
     }
-    let fields = reader.fields(node, "sees", &["lane", "data", "absent", "masked", "conflationkey", "budget"])?;
+    let fields =
+        reader.fields(node, "sees", &["lane", "data", "absent", "masked", "conflationkey", "budget", "audit"])?;
     let lane = reader.optional(&fields, "lane").and_then(|text| parsed(reader, text, Lane::parse));
     let mut names = |key: &str| {
         let names = fields.get(key).map(|node| reader.texts(node, key)).unwrap_or_default();
@@ -126,5 +127,6 @@ fn sees(reader: &mut Reader<'_>, node: &Node) -> Option<Sees> {
         masked,
         conflationkey: reader.optional(&fields, "conflationkey").map(|key| key.value),
         budget: reader.optional(&fields, "budget").map(|budget| budget.value),
+        audit: reader.optional(&fields, "audit").map(|audit| audit.value),
     }))
 }

@@ -129,6 +129,7 @@ pub struct TypePolicy {
     pub(crate) expires: Expiry,
     pub(crate) conflate: Option<Rule>,
     pub(crate) budgets: Vec<Budget>,
+    pub(crate) audits_deliveries: bool,
     pub(crate) joins: Vec<Join>,
     /// What the rules read together: the payload's CEL value is built once.
     pub(crate) reads: Reads,
@@ -193,6 +194,12 @@ impl TypePolicy {
     #[must_use]
     pub fn channel_kind(&self) -> &str {
         &self.channel_kind
+    }
+
+    /// Whether it is recorded who is given its events.
+    #[must_use]
+    pub fn audits_deliveries(&self) -> bool {
+        self.audits_deliveries
     }
 
     /// How many of its events a stream is given in a time: they count in the low lane only.

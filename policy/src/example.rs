@@ -75,6 +75,8 @@ pub(crate) struct Expected {
     pub(crate) conflationkey: Option<String>,
     /// Its budgets; the empty text is none.
     pub(crate) budget: Option<String>,
+    /// What is recorded of it; the empty text is nothing.
+    pub(crate) audit: Option<String>,
 }
 
 /// The steps that fail the example itself: the event could not have come so far.
@@ -142,10 +144,12 @@ impl Expected {
                 (Some(_), _) => {}
             }
         }
-        for (name, expected, is) in
-            [("conflationkey", &self.conflationkey, &seen.conflation_key), ("budget", &self.budget, &seen.budget)]
-        {
-            let is = is.as_deref().unwrap_or_default();
+        for (name, expected, is) in [
+            ("conflationkey", &self.conflationkey, seen.conflation_key.as_deref()),
+            ("budget", &self.budget, seen.budget.as_deref()),
+            ("audit", &self.audit, seen.audit),
+        ] {
+            let is = is.unwrap_or_default();
             if let Some(expected) = expected.as_ref().filter(|expected| *expected != is) {
                 differences.push(format!("{name}: expected {expected:?}, is {is:?}"));
             }

@@ -8,6 +8,7 @@ mod words;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use schemas::audit::DELIVERIES;
 use schemas::budget::Budget;
 use schemas::channel::ChannelPattern;
 use schemas::delivery::{Delivery, Origin};
@@ -96,6 +97,8 @@ pub struct Seen {
     pub expires: Option<String>,
     /// How many like it a stream is given in a time.
     pub budget: Option<String>,
+    /// `deliveries` where it is recorded who is given it.
+    pub audit: Option<&'static str>,
     /// The payload.
     pub data: Value,
 }
@@ -152,6 +155,7 @@ fn walk(catalogues: &Catalogues, question: &Question<'_>, way: &mut Way) -> Resu
         conflation_key: delivery.conflation_key.clone(),
         expires: delivery.expires.map(|at| at.to_string()),
         budget: Budget::header(policy.budgets(delivery.lane)),
+        audit: policy.audits_deliveries().then_some(DELIVERIES),
         data: parsed.unwrap_or_default(),
     })
 }
@@ -215,6 +219,7 @@ fn route(policy: &TypePolicy, event: &Attributes, question: &Question<'_>, way: 
         ("conflate", delivery.conflation_key.iter().cloned().collect()),
         ("expires", delivery.expires.iter().map(ToString::to_string).collect::<Vec<String>>()),
         ("budget", Budget::header(policy.budgets(delivery.lane)).into_iter().collect()),
+        ("audit", policy.audits_deliveries().then(|| DELIVERIES.to_owned()).into_iter().collect()),
     ] {
         if !names.is_empty() {
             way.pass(step, names.join(", "));

@@ -135,7 +135,7 @@ fn a_bad_catalogue_lists_everything_with_file_and_line() {
     DIR/catalogue.yaml:28: "urgent" is not a lane: high, medium or low
     DIR/catalogue.yaml:29: expires: a text is expected, not a number
     DIR/catalogue.yaml:33: unknown function `lower`
-    DIR/catalogue.yaml:37: unknown key "lanes" in a type; known: schema, channel, lane, wish, requires, only_users, except_author, regions, expires, dedupe, conflate, budget, enrich
+    DIR/catalogue.yaml:37: unknown key "lanes" in a type; known: schema, channel, lane, wish, requires, only_users, except_author, regions, expires, dedupe, conflate, budget, audit, enrich
     DIR/catalogue.yaml:40: channel: a text is expected, not a list
     DIR/catalogue.yaml:45: the record shop.Order is declared twice, differently
     DIR/catalogue.yaml:47: "medum" is not a lane: high, medium or low
@@ -247,7 +247,7 @@ fn a_window_for_repeats_is_whole_minutes_up_to_a_day() {
 }
 
 #[test]
-fn a_budget_is_a_rate_of_events_that_may_be_low() {
+fn a_budget_is_a_rate_of_events_that_may_be_low_and_deliveries_may_be_audited() {
     let load = |of_kind: &str, lane: &str, budget: &str| {
         let yaml = format!(
             "name: shop\nchannels: {{shop: {{budget: {of_kind}}}}}\ntypes:\n  shop.order: {{schema: order.avsc, channel: shop, lane: {lane}, budget: {budget}}}\nroles: {{staff: [staff]}}\n"
@@ -262,6 +262,8 @@ fn a_budget_is_a_rate_of_events_that_may_be_low() {
     let said = load("2/d", "low", "0/s").unwrap_err().lines;
     let rate = "a rate is 1 to 100000 events a second, minute or hour: 10/s, 200/m, 1000/h";
     assert_eq!(said, [2, 4].map(|line| format!("shop/catalogue.yaml:{line}: {rate}")));
+    let said = load("2/s", "low", "1/s, audit: all").unwrap_err().lines;
+    assert_eq!(said, ["shop/catalogue.yaml:4: audit is deliveries, or absent"]);
     let said = load("2/s", "medium", "1/s").unwrap_err().lines;
     assert_eq!(said, ["shop/catalogue.yaml:4: a budget counts in the low lane, and all its events are medium"]);
 }

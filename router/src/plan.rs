@@ -49,6 +49,8 @@ pub(crate) struct Planned {
     pub delivery: Delivery,
     /// Its budgets, as the header says them.
     pub budgets: Option<String>,
+    /// Whether it is recorded who is given it.
+    pub audited: bool,
 }
 
 impl Plan {
@@ -79,7 +81,11 @@ impl Plan {
             }
             Ok(routing) => {
                 let budgets = Budget::header(policy.budgets(routing.lane));
-                Self::Deliver(vec![Planned { budgets, ..planned(record, headed, routing, seen.routed) }])
+                Self::Deliver(vec![Planned {
+                    budgets,
+                    audited: policy.audits_deliveries(),
+                    ..planned(record, headed, routing, seen.routed)
+                }])
             }
             Err(error @ RouteError::Rule { .. }) => Self::Dead(Reason::Forbidden.because(error.to_string())),
             Err(error @ RouteError::TooLarge { .. }) => Self::Dead(Reason::TooLarge.because(error.to_string())),
@@ -107,5 +113,5 @@ fn planned(record: &Record, headed: &Headed, routing: Routing, routed: &Range<u3
         },
     );
     let partition = DeliveryPartition { lane: delivery.lane, partition };
-    Planned { partition, key: headed.key.clone(), delivery, budgets: None }
+    Planned { partition, key: headed.key.clone(), delivery, budgets: None, audited: false }
 }

@@ -17,6 +17,10 @@ const VERSION: i32 = 1;
 
 /// The header that holds a record's own hash, in hexadecimal.
 pub const HASH_HEADER: &str = "tg_hash";
+/// The header of a delivery that is recorded for each reader who gets it; its value is [`DELIVERIES`].
+pub const AUDIT_HEADER: &str = "tg_audit";
+/// The value of [`AUDIT_HEADER`], and of `audit` in a catalogue.
+pub const DELIVERIES: &str = "deliveries";
 /// The Avro schema of the values in `audit`, `tidegate.Audit`.
 pub const AUDIT_SCHEMA: &str = include_str!("../avro/audit.avsc");
 
@@ -39,6 +43,8 @@ pub enum Act {
     TopicsApply,
     /// A router goes by these catalogues from now on.
     Catalogue,
+    /// A reader is given events of a type for which this is asked.
+    Delivery,
 }
 
 /// Who, as a token says it; empty texts where nobody has vouched for anything.
@@ -76,7 +82,8 @@ pub struct Entry {
     pub outcome: String,
     /// Who.
     pub who: Who,
-    /// How many acts this stands for; above 1 only where refusals came faster than they are listed.
+    /// How many acts this stands for; above 1 only where refusals came faster than they are listed, or several streams of one
+    /// reader are given the same.
     pub count: u64,
     /// What.
     pub items: Vec<Item>,
@@ -103,7 +110,7 @@ pub struct AuditError {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Publish,
         Self::Refusal,
         Self::Grant,
@@ -112,6 +119,7 @@ impl Act {
         Self::DlqPurge,
         Self::TopicsApply,
         Self::Catalogue,
+        Self::Delivery,
     ];
 
     /// The word, as in the record.
@@ -126,6 +134,7 @@ impl Act {
             Self::DlqPurge => "dlq_purge",
             Self::TopicsApply => "topics_apply",
             Self::Catalogue => "catalogue",
+            Self::Delivery => "delivery",
         }
     }
 
@@ -162,6 +171,12 @@ impl Item {
     #[must_use]
     pub fn event(channel: &str, event_type: &str, id: &str) -> Self {
         Self { channel: clipped(channel), event_type: clipped(event_type), id: clipped(id), view: String::new() }
+    }
+
+    /// The same, seen in the view for these labels.
+    #[must_use]
+    pub fn seen(self, labels: &str) -> Self {
+        Self { view: clipped(labels), ..self }
     }
 }
 

@@ -12,6 +12,7 @@ use tests::kafka;
 use tests::process::Process;
 use tests::rounds;
 use tests::services::Services;
+use tests::socket::Socket;
 use tests::stream::Stream;
 
 /// How long a verb or a notice may take.
@@ -156,4 +157,64 @@ async fn on_kafka_killed_writers_leave_whole_chains_and_a_forged_record_is_named
     let said = String::from_utf8_lossy(&broken.stderr).into_owned();
     assert_eq!(broken.status.code(), Some(1));
     assert!(said.contains(&format!("{topic}:{partition}:{offset}: its hash")) && said.contains("1 faults"), "{said}");
+}
+
+/// A type whose deliveries are recorded, and one whose are not; `staff` see the cause.
+fn notes(deployment: &mut Deployment) {
+    let catalogue = deployment.path("notes");
+    let fields = json!([{"name": "text", "type": "string"}, {"name": "cause", "type": "string", "labels": ["staff"]}]);
+    let schema = json!({"type": "record", "name": "note.Kept", "fields": fields});
+    let yaml = "name: notes\nchannels: {note: {subscribe: 'true', publish: 'true'}}\nroles: {clerk: [staff]}\ntypes:\n  \
+                note.kept: {schema: kept.avsc, channel: note, audit: deliveries}\n  note.open: {schema: kept.avsc, channel: note}\n";
+    std::fs::create_dir_all(&catalogue).expect("a directory");
+    std::fs::write(catalogue.join("kept.avsc"), schema.to_string()).expect("written");
+    std::fs::write(catalogue.join("catalogue.yaml"), yaml).expect("written");
+    deployment.flag("--catalogue", &catalogue.display().to_string());
+}
+
+async fn reads_both(process: &Process, token: &str) -> Stream {
+    let stream = Stream::open(&process.url("/v1/stream?channel=note:a"), Some(token), None).await;
+    let mut stream = stream.unwrap_or_else(|refused| panic!("{refused:?}"));
+    assert!(stream.block(WITHIN).await.is("tidegate.ready"));
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_given_which_view_is_recorded_where_the_catalogue_asks_for_it() {
+    let mut deployment = Deployment::embedded();
+    notes(&mut deployment);
+    let mut process = deployment.start(Role::Up).await;
+    let [ada, bob] = [deployment.token("ada", &["clerk"]).await, deployment.token("bob", &[]).await];
+    let mut streams = [reads_both(&process, &ada).await, reads_both(&process, &bob).await];
+    let mut socket = Socket::open(&process.url("/v1/ws?channel=note:a"), Some(&ada)).await.expect("101");
+    socket.of("tidegate.ready").await;
+    for (id, event_type) in [("1", "note.open"), ("2", "note.kept")] {
+        let data = json!({"text": PAYLOAD, "cause": PAYLOAD});
+        let event = json!({"specversion": "1.0", "id": id, "source": "/tests", "type": event_type, "subject": "note:a", "data": data});
+        client::publish(&process.url(""), &ada, &event).await;
+    }
+    for stream in &mut streams {
+        assert_eq!([stream.event(WITHIN).await["id"].clone(), stream.event(WITHIN).await["id"].clone()], ["1", "2"]);
+    }
+    assert_eq!(
+        [socket.of("event").await["event"].clone(), socket.of("event").await["event"].clone()],
+        ["note.open", "note.kept"]
+    );
+    drop((streams, socket));
+    assert!(process.stop().await.success());
+
+    let records = list(&deployment, &["--act", "delivery"]).await;
+    let said = |record: &Value| ["subject", "door"].map(|name| record[name].as_str().unwrap_or_default().to_owned());
+    let mut given: Vec<_> = records.iter().map(|record| (said(record), record["items"].to_string())).collect();
+    given.sort();
+    let item = json!({"channel": "note:a", "type": "note.kept", "id": "2"});
+    let mut whole = item.clone();
+    whole["view"] = json!("staff");
+    let expected = [
+        (["ada", "GET /v1/stream"], json!([whole])),
+        (["ada", "GET /v1/ws"], json!([whole])),
+        (["bob", "GET /v1/stream"], json!([item])),
+    ];
+    assert_eq!(given, expected.map(|(who, items)| (who.map(str::to_owned), items.to_string())));
+    assert!(deployment.verb(&["audit", "verify"], b"").await.ends_with("chains are whole"));
 }

@@ -20,6 +20,7 @@ impl Cursor {
     /// others go on.
     pub(super) fn adopt(&mut self, windows: &Windows, sink: &mut impl Sink) {
         self.changes = windows.changes();
+        self.forget_records();
         let topics = windows.topics();
         self.enter_later(windows, &topics.generations);
         (self.position.log, self.position.generation) = (topics.generations.hash(), topics.generations.newest());

@@ -22,8 +22,9 @@ impl Cursor {
         Some(back)
     }
 
-    /// Reads on in these of its partitions only, and there under these keys only.
+    /// Reads on in these of its partitions only, and there under these keys only, with other rights.
     pub fn narrow(&mut self, wanted: &BTreeMap<DeliveryPartition, Vec<Arc<str>>>) {
+        self.forget_records();
         let places = std::mem::take(&mut self.places);
         let next = std::mem::take(&mut self.position.next);
         for ((partition, offset), place) in next.into_iter().zip(places) {

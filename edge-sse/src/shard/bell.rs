@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use schemas::partition::DeliveryPartition;
 use tokio::sync::oneshot;
 
+use super::Turn;
 use super::agenda::Seat;
 use super::newcomer::Newcomer;
 use crate::entry::EVERY_READER;
@@ -43,6 +44,8 @@ pub enum Mail {
     Open(Box<Newcomer>),
     /// The page that a stream waits for is there.
     Page(Seat),
+    /// What is to be recorded before somebody gets it is.
+    Recorded(Turn),
     /// Freshly read ends of the partitions in which a stream stood beyond the window.
     Ends(Seat, Vec<(DeliveryPartition, u64)>),
     /// The rights of a stream have changed.

@@ -237,7 +237,7 @@ impl Shard {
             list.swap_remove(place);
         }
         let moved = list.get(place).copied();
-        let left_alone = !is_apart && list.is_empty() && cohort.cursor.deferred().is_some();
+        let left_alone = !is_apart && list.is_empty() && cohort.cursor.keeps_back();
         let number = member.cohort;
         if let Some(moved) = moved.and_then(|slot| self.members.get_mut(at(slot))) {
             moved.place = small(place);

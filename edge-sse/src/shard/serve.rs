@@ -7,8 +7,10 @@ use super::agenda::{Due, Seat};
 use super::cohort::{at, small};
 use super::member::{Apart, Wrote};
 use super::piece::{Part, Piece};
-use super::{Mail, Shard};
+use super::{Mail, Shard, Turn};
+use crate::audited::Door;
 use crate::cursor::{Eyes, Pacing, Pulled};
+use crate::delivered::Recorder;
 use crate::feed::{Feed, Source};
 use crate::frame::Chunk;
 use crate::limit::Limit;
@@ -47,12 +49,16 @@ impl Shard {
         if !cohort.cursor.stands_with(&self.before) {
             cohort.moves += 1;
         }
+        let wakes = Some((&self.bell, Turn::Cohort(number)));
+        let recorder = Recorder { audit: self.shared.audit.as_ref(), door: Door::Stream, wakes };
+        let streams = u64::from(small(cohort.together.len()));
+        cohort.cursor.record(|items| recorder.record(&cohort.cast.reader, streams, items));
         if let Some(at) = cohort.cursor.deferred() {
             self.agenda.look_again(Instant::now() + at.since(now), number);
             metrics::limit(Limit::Budget, usize::from(Some(at) > self.before.deferred()));
         }
         if chunk.is_empty() {
-            metrics::passed_over(chunk.tally(), u64::from(small(cohort.together.len())));
+            metrics::passed_over(chunk.tally(), streams);
         } else {
             self.broadcast(number, &chunk);
         }
@@ -142,7 +148,9 @@ impl Shard {
         let until = (!cohort.together.is_empty()).then(|| cohort.cursor.position());
         // What those together were given is paced already.
         let pacing = if until.is_some() { Pacing::AsTaken } else { Pacing::ByBudgets };
-        let source = Source { until, pacing, ..Source::of(&self.shared, &cohort.session, &cohort.cast.reader) };
+        let source = Source::of(&self.shared, &cohort.session, &cohort.cast.reader);
+        let recorder = Recorder { wakes: Some((&self.bell, Turn::Stream(seat))), ..source.recorder };
+        let source = Source { until, pacing, recorder, ..source };
         apart.feed.fill(&source, chunk);
     }
 
@@ -233,6 +241,8 @@ impl Shard {
                 apart.awaits_rest = Some(until);
                 self.agenda.set(until, seat, Due::Rested);
             }
+        } else if apart.feed.cursor().has_records() {
+            // Mail comes, once what it stands before is recorded.
         } else if apart.feed.stands_beyond(&cohort.session) {
             if !std::mem::replace(&mut apart.awaits_future, true) {
                 self.agenda.set(Instant::now() + FUTURE_WAITS, seat, Due::Future);
@@ -253,10 +263,12 @@ impl Shard {
         } else if !cohort.cursor.reads_all_of(apart.feed.cursor().position()) {
             return; // one of the two has not yet left a generation that has ended: the next wake-up finds both beyond it
         } else if !cohort.cursor.stands_with(apart.feed.cursor()) {
-            if cohort.cursor.deferred().is_none() {
+            if !cohort.cursor.keeps_back() {
                 self.queue_cohort(number); // one of the two has seen more of the windows: both look again
             }
             return;
+        } else if cohort.cursor.has_records() {
+            return; // what is recorded for those together is not for one more
         }
         let unsaid = apart.feed.cursor_mut().take_unsaid();
         member.told = if unsaid { cohort.moves.wrapping_sub(1) } else { cohort.moves };

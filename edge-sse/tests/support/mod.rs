@@ -20,8 +20,9 @@ use bytes::Bytes;
 use edge_sse::{Clock, Config, Dependencies, Edge};
 use http::Request;
 use journal::embedded::{EmbeddedConfig, EmbeddedJournal};
-use journal::{Appender, AppenderSettings, Journal, NewRecord, TopicNames, TopicSpec};
+use journal::{Appender, AppenderSettings, AuditLog, AuditSettings, Journal, NewRecord, TopicNames, TopicSpec};
 use policy::{CatalogueSource, Catalogues, Claims, Doorkeeper, Signer};
+use schemas::audit::chain::ChainKey;
 use schemas::control::{CONTROL_HEADER, Control};
 use schemas::delivery::Delivery;
 use schemas::framing::frame;
@@ -166,6 +167,20 @@ impl World {
         self.edge_on(self.journal.clone(), config)
     }
 
+    /// An edge of one shard that serves, and records deliveries through a log; on time that runs.
+    pub async fn serve_audited(&self, through: Arc<dyn Journal>) -> Served {
+        let (began, names) = (self.began, self.names.clone());
+        let key = ChainKey::new(b"the key of the edge's tests");
+        let audit = AuditLog::new(through, &names, key, AuditSettings::default(), Timestamp::now);
+        let clock = Clock::new(move || BASE.plus(began.elapsed()));
+        let dependencies = Dependencies { audit: Some(audit), ..dependencies(self.journal.clone(), names, clock) };
+        let served = Served::start(Edge::new(Config { shards: 1, ..Config::default() }, dependencies));
+        while !served.edge.readiness().ready() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        served
+    }
+
     fn edge_on(&self, journal: Arc<dyn Journal>, config: Config) -> Edge {
         let began = self.began;
         edge(journal, self.names.clone(), Clock::new(move || BASE.plus(began.elapsed())), config)
@@ -191,8 +206,12 @@ pub type Headers = Vec<(String, Option<Bytes>)>;
 
 /// An edge with the catalogue of the tests.
 pub fn edge(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock, config: Config) -> Edge {
+    Edge::new(config, dependencies(journal, names, clock))
+}
+
+fn dependencies(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock) -> Dependencies {
     let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/catalogue");
-    let dependencies = Dependencies {
+    Dependencies {
         journal,
         names,
         catalogues: Arc::new(Catalogues::load(&[CatalogueSource::Directory(catalogue)]).unwrap()),
@@ -201,8 +220,7 @@ pub fn edge(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock, config: 
         publisher: None,
         audit: None,
         store: None,
-    };
-    Edge::new(config, dependencies)
+    }
 }
 
 /// Where a channel's events of a lane stand.

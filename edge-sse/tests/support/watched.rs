@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use journal::embedded::EmbeddedJournal;
 use journal::{
-    Appender, AppenderSettings, FollowSettings, Followed, Follower, GroupMember, GroupSettings, Journal, JournalError,
-    ReadError, ReadLimits, ReadPage, TopicDescription, TopicSpec, Watermarks,
+    Ack, AppendError, Appender, AppenderSettings, FollowSettings, Followed, Follower, GroupMember, GroupSettings,
+    Journal, JournalError, NewRecord, ReadError, ReadLimits, ReadPage, TopicDescription, TopicSpec, Watermarks,
 };
 use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
@@ -20,6 +20,7 @@ pub struct Watched {
     log: Arc<EmbeddedJournal>,
     pages: AtomicUsize,
     down: AtomicBool,
+    takes: watch::Sender<bool>,
     heard: Arc<Heard>,
 }
 
@@ -42,7 +43,13 @@ struct Listening {
 impl Watched {
     pub fn new(log: Arc<EmbeddedJournal>) -> Arc<Self> {
         let heard = Heard { followed: Mutex::default(), deaf_to: watch::Sender::new(None), late: Mutex::default() };
-        Arc::new(Self { log, pages: AtomicUsize::new(0), down: AtomicBool::new(false), heard: Arc::new(heard) })
+        Arc::new(Self {
+            log,
+            pages: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+            takes: watch::Sender::new(true),
+            heard: Arc::new(heard),
+        })
     }
 
     /// The delivery partitions that are followed.
@@ -69,6 +76,11 @@ impl Watched {
     /// From now on followers hear everything so much later.
     pub fn set_late(&self, late: Duration) {
         *self.heard.late.lock().unwrap() = late;
+    }
+
+    /// From now on what is appended through it waits, or goes on.
+    pub fn set_takes(&self, takes: bool) {
+        self.takes.send_replace(takes);
     }
 
     fn answers(&self) -> Result<(), JournalError> {
@@ -107,7 +119,7 @@ impl Journal for Watched {
         self.log.trim(partition, start).await
     }
     fn appender(&self, settings: AppenderSettings) -> Result<Arc<dyn Appender>, JournalError> {
-        self.log.appender(settings)
+        Ok(Arc::new(Gated { appender: self.log.appender(settings)?, takes: self.takes.subscribe() }))
     }
     async fn read(&self, partition: &TopicPartition, from: u64, limits: ReadLimits) -> Result<ReadPage, ReadError> {
         self.answers()?;
@@ -124,6 +136,31 @@ impl Journal for Watched {
     }
     fn join(&self, settings: GroupSettings) -> Result<Box<dyn GroupMember>, JournalError> {
         self.log.join(settings)
+    }
+}
+
+/// What is handed in reaches the log while it takes something.
+#[derive(Debug)]
+struct Gated {
+    appender: Arc<dyn Appender>,
+    takes: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl Appender for Gated {
+    fn append(&self, record: NewRecord) -> Result<Ack, AppendError> {
+        let (done, ack) = Ack::pair();
+        let (appender, mut takes) = (self.appender.clone(), self.takes.clone());
+        tokio::spawn(async move {
+            takes.wait_for(|takes| *takes).await.unwrap();
+            let appended = appender.append(record).unwrap().await;
+            // Whoever asked may have gone.
+            let _ = done.send(appended);
+        });
+        Ok(ack)
+    }
+    async fn flush(&self, within: Duration) -> bool {
+        self.appender.flush(within).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use journal::{NewRecord, Record};
 use policy::{Finally, Join, Missing};
+use schemas::audit::{AUDIT_HEADER, DELIVERIES};
 use schemas::budget::BUDGET_HEADER;
 use schemas::id::EventType;
 use tokio::time::Instant;
@@ -134,7 +135,8 @@ impl Ownership {
         world: &World,
     ) -> Outgoing {
         planned.delivery.epoch = self.epoch;
-        let headers = [(TRACEPARENT, traced.traceparent), (BUDGET_HEADER, planned.budgets)];
+        let audit = planned.audited.then(|| DELIVERIES.to_owned());
+        let headers = [(TRACEPARENT, traced.traceparent), (BUDGET_HEADER, planned.budgets), (AUDIT_HEADER, audit)];
         let header = |(name, text): (&str, Option<String>)| Some((name.to_owned(), Some(Bytes::from(text?))));
         let place = world.names.delivery_partition(planned.partition);
         let record = NewRecord {
