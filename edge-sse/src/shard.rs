@@ -154,9 +154,13 @@ impl Shard {
                 Mail::Recorded(Turn::Cohort(number)) => self.queue_cohort(number),
                 Mail::Recorded(Turn::Stream(seat)) => self.queue(seat),
                 Mail::Ends(seat, ends) => self.skip_beyond(seat, &ends),
-                Mail::Rights(seat) => self.change_rights(seat),
+                Mail::Rights(seat) => {
+                    self.change_rights(seat);
+                    self.bell.rights_done();
+                }
                 Mail::Catalogues(done) => {
                     self.reconsider_anonymous();
+                    self.bell.rights_done();
                     // Whoever asked may have gone.
                     let _ = done.send(());
                 }

@@ -4,6 +4,7 @@
 //! a shard that sleeps costs the tail no memory.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use schemas::partition::DeliveryPartition;
@@ -22,6 +23,8 @@ const KEYS_MAX: usize = 65_536;
 pub struct Bell {
     waker: mio::Waker,
     rung: Mutex<Rung>,
+    /// Mail about rights that is not seen to yet.
+    rights: AtomicUsize,
 }
 
 /// What was told since the shard last looked.
@@ -56,11 +59,22 @@ pub enum Mail {
     Stop,
 }
 
+impl Mail {
+    /// Whether it changes what streams may be given.
+    #[must_use]
+    pub fn is_of_rights(&self) -> bool {
+        match self {
+            Self::Rights(_) | Self::Catalogues(_) => true,
+            Self::Open(_) | Self::Page(_) | Self::Recorded(_) | Self::Ends(..) | Self::Stop => false,
+        }
+    }
+}
+
 impl Bell {
     /// A bell that wakes whoever polls with this waker.
     #[must_use]
     pub fn new(waker: mio::Waker) -> Self {
-        Self { waker, rung: Mutex::default() }
+        Self { waker, rung: Mutex::default(), rights: AtomicUsize::new(0) }
     }
 
     /// Something came under these keys.
@@ -84,9 +98,24 @@ impl Bell {
 
     /// Posts mail.
     pub fn post(&self, mail: Mail) {
+        if mail.is_of_rights() {
+            self.rights.fetch_add(1, Ordering::SeqCst);
+        }
         let mut rung = self.lock();
         rung.mail.push(mail);
         self.wake(rung);
+    }
+
+    /// Whether mail about rights is not seen to yet. Where it was posted before an event was appended, this says so to whoever has pulled
+    /// that event.
+    #[must_use]
+    pub fn rights_wait(&self) -> bool {
+        self.rights.load(Ordering::SeqCst) > 0
+    }
+
+    /// One piece of mail about rights is seen to.
+    pub fn rights_done(&self) {
+        self.rights.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Takes what was told.

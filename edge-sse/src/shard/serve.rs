@@ -46,6 +46,11 @@ impl Shard {
         let now = self.shared.clock.now();
         let eyes = Eyes { reader: &cohort.cast.reader, now, until: None, pacing: Pacing::ByBudgets };
         let pulled = cohort.cursor.pull(&cohort.session.windows, eyes, &[], &mut chunk);
+        if !chunk.is_empty() && self.bell.rights_wait() {
+            cohort.cursor.copy_from(&self.before); // nothing is given by rights that have ended
+            self.chunk = chunk;
+            return self.queue_cohort(number);
+        }
         if !cohort.cursor.stands_with(&self.before) {
             cohort.moves += 1;
         }
@@ -130,7 +135,9 @@ impl Shard {
         self.step(number);
         let mut chunk = std::mem::take(&mut self.chunk);
         self.fill(seat, &mut chunk);
-        if chunk.is_empty() {
+        if !chunk.is_empty() && self.bell.rights_wait() {
+            self.take_back(seat);
+        } else if chunk.is_empty() {
             metrics::passed_over(chunk.tally(), 1);
             self.come_back(seat);
         } else if self.send(seat, &chunk) {
@@ -152,6 +159,14 @@ impl Shard {
         let recorder = Recorder { wakes: Some((&self.bell, Turn::Stream(seat))), ..source.recorder };
         let source = Source { until, pacing, recorder, ..source };
         apart.feed.fill(&source, chunk);
+    }
+
+    /// A stream that is apart stands where it stood before the pull, and looks again: nothing is given by rights that have ended.
+    fn take_back(&mut self, seat: Seat) {
+        if let Some(apart) = self.members.get_mut(at(seat.slot)).and_then(|member| member.apart.as_mut()) {
+            apart.feed.cursor_mut().copy_from(&self.before);
+        }
+        self.queue(seat);
     }
 
     /// Writes a chunk to a stream that is apart and owes nothing; whether it took all. Before the pull it stood at `self.before`.
