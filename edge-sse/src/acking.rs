@@ -1,7 +1,8 @@
-//! The door for acknowledgements: `POST /v1/acks`, for whoever reads a stream and can say nothing on it.
+//! The door for acknowledgements: `POST /v1/acks`, for whoever reads a stream and can say nothing on it, and `GET /v1/acks`, where a user's
+//! devices stand.
 //!
 //! In: a position, the device and its channels, from a bearer or with a ticket; `navigator.sendBeacon` can send it. Out: whether it is
-//! stored, or a problem. It never moves a stream back.
+//! stored; what is stored of a channel; or a problem. It never moves a stream back.
 
 use std::sync::Arc;
 
@@ -10,19 +11,25 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
+use schemas::channel::{Channel, ChannelPattern};
 use schemas::limits;
 use schemas::position::{Position, Presented};
 use schemas::problem::Slug;
+use schemas::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::Device;
 
 use crate::acks::{Acknowledging, Kept};
+use crate::ask::{Ask, pairs};
 use crate::audited::Door;
 use crate::edge::Shared;
 use crate::refusal::{Refusal, problem};
 use crate::tickets::json_body;
 use crate::{bearer, cors};
+
+/// When to ask again, while the store is away.
+const AGAIN_SECONDS: u64 = 5;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,10 +44,24 @@ struct Answer {
     stored: bool,
 }
 
-/// `POST /v1/acks`.
+#[derive(Debug, Serialize)]
+struct Standing {
+    cursors: Vec<Stands>,
+}
+
+/// Where a device stands: behind this position it has acknowledged nothing.
+#[derive(Debug, Serialize)]
+struct Stands {
+    device: Device,
+    channels: Vec<String>,
+    id: String,
+    acknowledged_at: String,
+}
+
+/// `POST /v1/acks`, `GET /v1/acks`.
 pub fn routes(shared: Arc<Shared>) -> Router {
     let cors = cors::with_bodies(&shared.config.origins);
-    Router::new().route("/v1/acks", post(acknowledge)).layer(cors).with_state(shared)
+    Router::new().route("/v1/acks", post(acknowledge).get(stand)).layer(cors).with_state(shared)
 }
 
 async fn acknowledge(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -54,6 +75,38 @@ async fn acknowledge(State(shared): State<Arc<Shared>>, request: Request) -> Res
         }
         Err(refusal) => problem(&refusal),
     }
+}
+
+async fn stand(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    match standing(&shared, &head.uri, &head.headers).await {
+        Ok(standing) => ([(header::CACHE_CONTROL, "no-store")], Json(standing)).into_response(),
+        Err(refusal) => problem(&refusal),
+    }
+}
+
+async fn standing(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Standing, Refusal> {
+    let ask = Ask::of(pairs(uri)?, headers, "")?;
+    let bad = || Refusal::new(Slug::BadChannel, "name one channel, <kind>:<id>");
+    let [channel] = ask.channels.as_slice() else { return Err(bad()) };
+    let channel = Channel::parse(channel).map_err(|_| bad())?;
+    let claims = bearer::of_reader(shared, uri, headers).await?;
+    let user = bearer::user(&claims).ok_or_else(|| {
+        let refusal = Refusal::new(Slug::Unauthorized, "positions are kept for users: send a token");
+        shared.record_refusal(&refusal, claims.who(), Door::Acks);
+        refusal
+    })?;
+    let away = |_| Refusal::new(Slug::Unavailable, "the store does not answer; ask again").again_after(AGAIN_SECONDS);
+    let store = shared.store.as_ref().ok_or_else(|| Refusal::new(Slug::Unavailable, "this edge has no store"))?;
+    let covers = |text: &String| ChannelPattern::parse(text).is_ok_and(|pattern| pattern.covers(&channel));
+    let cursors = store.cursors(&user).await.map_err(away)?.into_iter();
+    let cursors = cursors.filter(|(_, cursor)| cursor.channels.iter().any(covers)).map(|(key, cursor)| Stands {
+        device: key.device,
+        channels: cursor.channels,
+        id: cursor.position,
+        acknowledged_at: Timestamp::from_millis(cursor.acknowledged.0 / 1_000).to_string(),
+    });
+    Ok(Standing { cursors: cursors.collect() })
 }
 
 async fn kept(shared: &Shared, request: Request) -> Result<Kept, Refusal> {

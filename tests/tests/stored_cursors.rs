@@ -80,6 +80,15 @@ async fn a_device_goes_on_behind_what_it_acknowledged_over_a_kill_of_the_process
     let answer = world.acknowledge("tab", &first.1).await;
     assert_eq!((answer.status, answer.json()), (StatusCode::OK, json!({"stored": true})));
     assert_eq!(event(&mut stream).await.0, "two", "what was written to a socket is not received");
+    let standing = async |channel: &str, token: Option<&str>| {
+        let request = reqwest::Client::new().get(world.process.url(&format!("/v1/acks?channel={channel}")));
+        client::send(token.iter().fold(request, |request, token| request.bearer_auth(token))).await
+    };
+    let stands = standing("wiki:en", Some(&world.token)).await.json();
+    assert_eq!((&stands["cursors"][0]["device"], &stands["cursors"][0]["id"]), (&json!("tab"), &json!(first.1)));
+    assert_eq!(standing("wiki:de", Some(&world.token)).await.json(), json!({"cursors": []}));
+    assert_eq!(standing("wiki:*", Some(&world.token)).await.slug(), "bad-channel");
+    assert_eq!(standing("wiki:en", None).await.status, StatusCode::UNAUTHORIZED);
     drop(stream);
 
     world.process.kill_and_restart().await;
