@@ -1,7 +1,7 @@
 //! What the audit keeps of deliveries, before they are made: who is about to be given which view of which event, where the catalogue asks for it.
 //!
 //! In: a reader, and the events that it stands before. Out: a receipt, which is there once the log has the record; nothing is given before.
-//! Where the audit cannot keep up, such events wait, and nothing else does (ADR 28).
+//! Where the audit cannot keep up, such events wait, and nothing else does (ADR 29).
 
 use std::sync::Arc;
 
