@@ -5,8 +5,9 @@ use schemas::limits::{CHANNELS_PER_CONNECTION, POSITION_TEXT_BYTES, USER_BYTES};
 use crate::connections::Connection;
 use crate::cursors::CursorWrite;
 use crate::error::StoreError;
-use crate::limits::{AUDIENCE_CHANNELS, CURSOR_WRITES, CUSTOM_BYTES, USERS_ASKED};
+use crate::limits::{AUDIENCE_CHANNELS, CURSOR_WRITES, CUSTOM_BYTES, RECEIPT_LINES, USERS_ASKED};
 use crate::presence::Presence;
+use crate::receipts::UpTo;
 use crate::subscriptions::KeptSubscription;
 
 pub fn user(sub: &str) -> Result<(), StoreError> {
@@ -37,6 +38,11 @@ pub fn presence(sub: &str, presence: &Presence) -> Result<(), StoreError> {
     user(sub)?;
     at_most("bytes of a custom status", presence.custom.as_deref().map_or(0, str::len), CUSTOM_BYTES)?;
     at_most("channels of an announcement", presence.audience.len(), AUDIENCE_CHANNELS)
+}
+
+pub fn receipt_position(sub: &str, up_to: &[UpTo]) -> Result<(), StoreError> {
+    user(sub)?;
+    at_most("lines", up_to.len(), RECEIPT_LINES)
 }
 
 pub fn users_asked(users: usize) -> Result<(), StoreError> {

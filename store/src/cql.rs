@@ -14,6 +14,7 @@ mod nodes;
 mod connections;
 mod presence;
 mod occupancy;
+mod receipts;
 #[cfg(test)]
 mod statement_laws;
 

@@ -12,6 +12,7 @@ mod nodes;
 mod connections;
 mod presence;
 mod occupancy;
+mod receipts;
 mod sweep;
 #[cfg(test)]
 mod laws;

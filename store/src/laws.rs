@@ -14,6 +14,7 @@ pub mod nodes;
 pub mod connections;
 pub mod presence;
 pub mod occupancy;
+pub mod receipts;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,10 @@ macro_rules! store_laws {
                 presences_are_read_in_the_order_asked_for, presence_over_its_bounds_is_refused]
             occupancy [members_are_told_page_by_page_each_once, a_member_ends_and_its_channel_is_empty,
                 a_channel_is_occupied_and_vacated_in_order, channels_of_two_tenants_are_two]
+            receipts [the_latest_receipt_of_an_event_stands, the_furthest_position_stands,
+                receipts_are_told_page_by_page_each_once, users_are_tallied_once_by_event_and_by_position,
+                what_a_user_said_is_found_and_erased, an_erased_user_may_say_more, a_receipt_ends,
+                a_receipt_over_its_bounds_is_refused]
         }
 
         #[tokio::test]

@@ -17,6 +17,8 @@ pub struct Lifetimes {
     pub sweep: Duration,
     /// Presence and occupancy after their last change, «last seen» among it.
     pub presence: Duration,
+    /// Receipts after the last of their kind.
+    pub receipt: Duration,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,6 +32,7 @@ impl Default for Lifetimes {
             node: Duration::from_secs(600),
             sweep: Duration::from_secs(5),
             presence: DAY * 90,
+            receipt: DAY * 30,
         }
     }
 }
@@ -45,6 +48,7 @@ impl Lifetimes {
             node: lifetime,
             sweep: lifetime,
             presence: lifetime,
+            receipt: lifetime,
         }
     }
 }

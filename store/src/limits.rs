@@ -30,3 +30,15 @@ pub const USERS_ASKED: usize = 64;
 pub const CUSTOM_BYTES: usize = 1_024;
 /// Channels that one change of presence is announced in.
 pub const AUDIENCE_CHANNELS: usize = 256;
+/// Parts into which the receipts of one event are divided, by user: 100,000 readers are about 12,500 rows a part.
+pub const RECEIPT_BUCKETS: u8 = 8;
+/// Parts into which the positions of one channel's receipts are divided, by user: 100,000 readers are about 18,750 rows a part.
+pub const RECEIPT_POSITION_BUCKETS: u8 = 32;
+/// Parts into which what one user said is divided, by event and channel.
+pub const USER_RECEIPT_BUCKETS: u8 = 16;
+/// Lines of one «all up to here»: the lanes of a generation, and of the one before while streams go over.
+pub const RECEIPT_LINES: usize = 6;
+/// Positions of one user in a channel that are read: two kinds, on the lanes of as many generations as are begun in 30 days.
+pub const RECEIPT_LINES_PER_USER: usize = 96;
+/// Users whom a tally counts.
+pub const USERS_TALLIED: usize = 10_000;

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use schemas::channel::Channel;
 use schemas::cloudevent::PostedEvent;
 use schemas::grant::User;
-use schemas::id::Tenant;
+use schemas::id::{EventId, Tenant};
 use schemas::problem::{Problem, Slug};
 use schemas::time::Timestamp;
 use store::embedded::{EmbeddedConfig, EmbeddedStore};
@@ -132,6 +132,16 @@ mortal!(Occupancies {
     fn occupancy(&self, place: &Place) -> Option<Versioned<Occupancy>>;
     fn change_occupancy(&self, place: &Place, from: u64, to: Occupancy) -> Outcome<Occupancy>;
     fn occupancy_announced(&self, place: &Place, version: u64) -> ();
+});
+mortal!(Receipts {
+    fn put_receipt(&self, place: &Place, event: &EventId, said: &Said) -> ();
+    fn put_receipt_position(&self, place: &Place, up_to: &[UpTo], said: &Said) -> ();
+    fn receipt(&self, place: &Place, event: &EventId, user: &str) -> Option<Receipt>;
+    fn receipt_positions_of(&self, place: &Place, user: &str) -> Vec<ReceiptPosition>;
+    fn receipts(&self, place: &Place, event: &EventId, after: Option<&str>) -> ReceiptPage;
+    fn receipt_positions(&self, place: &Place, after: Option<&str>) -> ReceiptPositionPage;
+    fn receipts_of_user(&self, user: &User, after: Option<&str>) -> ReceiptRefPage;
+    fn erase_receipts(&self, user: &User) -> usize;
 });
 
 #[async_trait]

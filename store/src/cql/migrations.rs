@@ -19,7 +19,10 @@ use crate::error::StoreError;
 /// What is made whatever the version.
 const FIRST: &str = include_str!("../../cql/000-migrations.cql");
 /// The files, in order; the version is how many of them were applied. Never changed once released, only added to.
-const FILES: [(&str, &str); 1] = [("001-state.cql", include_str!("../../cql/001-state.cql"))];
+const FILES: [(&str, &str); 2] = [
+    ("001-state.cql", include_str!("../../cql/001-state.cql")),
+    ("002-receipts.cql", include_str!("../../cql/002-receipts.cql")),
+];
 /// The one row of both tables.
 const NAME: &str = "tidegate";
 /// How long a statement that changes tables may take.

@@ -94,6 +94,38 @@ statements! {
         WHERE tenant = ? AND channel = ? IF version = ? AND announced = ?";
     OCCUPANCY_ANNOUNCED: Lwt "UPDATE occupancy USING TTL ? SET version = ?, announced = ? \
         WHERE tenant = ? AND channel = ? IF version = ?";
+
+    PUT_DELIVERED: Write "UPDATE receipts USING TIMESTAMP ? AND TTL ? SET delivered_at = ? \
+        WHERE tenant = ? AND channel = ? AND event = ? AND bucket = ? AND sub = ?";
+    PUT_READ: Write "UPDATE receipts USING TIMESTAMP ? AND TTL ? SET read_at = ? \
+        WHERE tenant = ? AND channel = ? AND event = ? AND bucket = ? AND sub = ?";
+    RECEIPT: Read "SELECT sub, delivered_at, read_at FROM receipts \
+        WHERE tenant = ? AND channel = ? AND event = ? AND bucket = ? AND sub = ?";
+    RECEIPTS: Read "SELECT sub, delivered_at, read_at FROM receipts \
+        WHERE tenant = ? AND channel = ? AND event = ? AND bucket = ? LIMIT ?";
+    RECEIPTS_BEHIND: Read "SELECT sub, delivered_at, read_at FROM receipts \
+        WHERE tenant = ? AND channel = ? AND event = ? AND bucket = ? AND sub > ? LIMIT ?";
+    REMOVE_RECEIPT: Write "DELETE FROM receipts USING TIMESTAMP ? \
+        WHERE tenant = ? AND channel = ? AND event = ? AND bucket = ? AND sub = ?";
+
+    PUT_RECEIPT_POSITION: Write "INSERT INTO receipt_positions \
+        (tenant, channel, bucket, sub, kind, log, generation, lane, next_offset, said_at) \
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?";
+    RECEIPT_POSITIONS: Read "SELECT sub, kind, log, generation, lane, next_offset, said_at FROM receipt_positions \
+        WHERE tenant = ? AND channel = ? AND bucket = ? AND (sub, kind, log, generation, lane) > (?, ?, ?, ?, ?) LIMIT ?";
+    RECEIPT_POSITIONS_OF: Read "SELECT sub, kind, log, generation, lane, next_offset, said_at FROM receipt_positions \
+        WHERE tenant = ? AND channel = ? AND bucket = ? AND sub = ? LIMIT ?";
+    REMOVE_RECEIPT_POSITION: Write "DELETE FROM receipt_positions USING TIMESTAMP ? \
+        WHERE tenant = ? AND channel = ? AND bucket = ? AND sub = ? AND kind = ? AND log = ? AND generation = ? AND lane = ?";
+
+    PUT_RECEIPT_OF_USER: Write "INSERT INTO receipts_by_user (tenant, sub, bucket, channel, event, said_at) \
+        VALUES (?, ?, ?, ?, ?, ?) USING TTL ?";
+    RECEIPTS_OF_USER: Read "SELECT channel, event FROM receipts_by_user \
+        WHERE tenant = ? AND sub = ? AND bucket = ? AND (channel, event) > (?, ?) LIMIT ?";
+    RECEIPTS_TO_ERASE: Read "SELECT channel, event, WRITETIME(said_at) FROM receipts_by_user \
+        WHERE tenant = ? AND sub = ? AND bucket = ? LIMIT ?";
+    REMOVE_RECEIPT_OF_USER: Write "DELETE FROM receipts_by_user USING TIMESTAMP ? \
+        WHERE tenant = ? AND sub = ? AND bucket = ? AND channel = ? AND event = ?";
 }
 
 /// A statement by which a store that answers is told from one that does not.

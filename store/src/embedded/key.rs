@@ -9,6 +9,8 @@ use uuid::Uuid;
 const LENGTH_BYTES: usize = 4;
 /// Bytes of an id.
 const ID_BYTES: usize = 16;
+/// Bytes of a number.
+const NUMBER_BYTES: usize = 4;
 
 /// A table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,9 @@ pub enum Table {
     Presence,
     Members,
     Occupancy,
+    Receipts,
+    ReceiptPositions,
+    ReceiptsByUser,
 }
 
 /// A key, or the beginning of several.
@@ -63,6 +68,12 @@ impl Key {
         self
     }
 
+    /// Those that have this number next.
+    pub fn number(mut self, number: u32) -> Self {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
     /// A key as it stands in the database.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         Self(bytes.to_vec())
@@ -96,6 +107,11 @@ impl Parts<'_> {
         self.take(1)?.first().copied()
     }
 
+    /// It is a number.
+    pub fn number(&mut self) -> Option<u32> {
+        Some(u32::from_be_bytes(self.take(NUMBER_BYTES)?.try_into().ok()?))
+    }
+
     /// It is a user.
     pub fn user(&mut self) -> Option<User> {
         Some(User { tenant: Tenant::parse(&self.text()?).ok()?, sub: self.text()? })
@@ -121,6 +137,9 @@ impl Table {
             Self::Presence => 7,
             Self::Members => 8,
             Self::Occupancy => 9,
+            Self::Receipts => 10,
+            Self::ReceiptPositions => 11,
+            Self::ReceiptsByUser => 12,
         }
     }
 }
