@@ -3,9 +3,11 @@
 #
 #   infra/local/kafka.sh install|start|stop|crash|restart|status|address|pid|wipe
 #
-#   KAFKA_PORT  the port (default: the last one of this data, else a free one)
-#   KAFKA_HEAP  the heap (384m)
-#   KAFKA_JIT   c1 (starts fast, the default) or full (for load)
+#   KAFKA_PORT    the port (default: the last one of this data, else a free one)
+#   KAFKA_HEAP    the heap (384m)
+#   KAFKA_JIT     c1 (starts fast, the default) or full (for load)
+#   KAFKA_SECURE  a directory with ca.pem and broker.pem (key and certificate): two more listeners, SSL for clients with a certificate of that
+#                 authority, and SASL_SSL for the user of KAFKA_SCRAM (NAME:PASSWORD, SCRAM-SHA-512); addresses in $RUN/ssl and $RUN/sasl_ssl
 SERVICE=kafka
 # shellcheck source=infra/local/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -35,12 +37,37 @@ configure() {
   local port="$1" controller="$2"
   sed -e "s#@PORT@#$port#g; s#@CONTROLLER_PORT@#$controller#g; s#@DATA@#$DATA#g" \
     "$HERE/kafka/server.properties.in" >"$RUN/server.properties"
+  [ -z "${KAFKA_SECURE:-}" ] || secure "$port" "$controller"
+}
+
+# Of two lines for one property the last counts.
+secure() {
+  local listener port plain="PLAINTEXT://127.0.0.1:$1" more=""
+  for listener in SSL SASL_SSL; do
+    port="$(choose_port "" "$RUN/${listener,,}_port")"
+    echo "$port" >"$RUN/${listener,,}_port"
+    echo "127.0.0.1:$port" >"$RUN/${listener,,}"
+    more+=",$listener://127.0.0.1:$port"
+  done
+  cat >>"$RUN/server.properties" <<PROPERTIES
+listeners=$plain,CONTROLLER://127.0.0.1:$2$more
+advertised.listeners=$plain$more
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
+ssl.keystore.type=PEM
+ssl.keystore.location=$KAFKA_SECURE/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$KAFKA_SECURE/ca.pem
+listener.name.ssl.ssl.client.auth=required
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+PROPERTIES
 }
 
 format() {
-  local cluster
+  local cluster scram=()
+  [ -z "${KAFKA_SECURE:-}" ] || scram=(--add-scram "SCRAM-SHA-512=[name=${KAFKA_SCRAM%%:*},password=${KAFKA_SCRAM#*:}]")
   cluster="$(head -c 16 /dev/urandom | base64 | tr '+/' 'AB' | cut -c1-22)"
-  (jvm kafka.tools.StorageTool format -t "$cluster" -c "$RUN/server.properties") >"$RUN/format.log" 2>&1 \
+  (jvm kafka.tools.StorageTool format -t "$cluster" "${scram[@]}" -c "$RUN/server.properties") >"$RUN/format.log" 2>&1 \
     || { cat "$RUN/format.log" >&2; die "formatting its data directory failed"; }
 }
 

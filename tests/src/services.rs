@@ -70,6 +70,7 @@ pub fn checkout() -> PathBuf {
 pub struct OwnService {
     script: PathBuf,
     run: TempDir,
+    settings: Vec<(&'static str, String)>,
     /// As clients name it.
     pub address: String,
 }
@@ -77,22 +78,40 @@ pub struct OwnService {
 impl OwnService {
     /// A broker.
     pub async fn kafka() -> Self {
-        Self::start_new("kafka.sh").await
+        Self::start_new("kafka.sh", Vec::new()).await
+    }
+
+    /// A broker with further listeners for those who show a certificate, and for a user with a password. The directory holds `ca.pem` and
+    /// `broker.pem`.
+    pub async fn secure_kafka(directory: &Path, (user, password): (&str, &str)) -> Self {
+        let secure = ("KAFKA_SECURE", directory.display().to_string());
+        Self::start_new("kafka.sh", vec![secure, ("KAFKA_SCRAM", format!("{user}:{password}"))]).await
+    }
+
+    /// The address of a further listener of a secure broker: `ssl` or `sasl_ssl`.
+    ///
+    /// # Panics
+    /// It has none.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> String {
+        let file = self.run.path().join("kafka").join(name);
+        std::fs::read_to_string(file).expect("a listener's address").trim().to_owned()
     }
 
     /// A registry.
     pub async fn registry() -> Self {
-        Self::start_new("registry.sh").await
+        Self::start_new("registry.sh", Vec::new()).await
     }
 
     /// A store.
     pub async fn cassandra() -> Self {
-        Self::start_new("cassandra.sh").await
+        Self::start_new("cassandra.sh", Vec::new()).await
     }
 
-    async fn start_new(script: &str) -> Self {
+    async fn start_new(script: &str, settings: Vec<(&'static str, String)>) -> Self {
         let run = TempDir::with_prefix("tidegate-service-").expect("a directory");
-        let mut service = Self { script: checkout().join("infra/local").join(script), run, address: String::new() };
+        let script = checkout().join("infra/local").join(script);
+        let mut service = Self { script, run, settings, address: String::new() };
         service.start().await;
         service.address = service.call("address").await;
         service
@@ -116,6 +135,7 @@ impl OwnService {
     async fn call(&self, verb: &str) -> String {
         let mut command = Command::new(&self.script);
         command.arg(verb).env("TIDEGATE_SERVICES_RUN", self.run.path()).kill_on_drop(true);
+        command.envs(self.settings.iter().map(|(name, value)| (*name, value.as_str())));
         let output = tokio::time::timeout(START_LIMIT, command.output())
             .await
             .unwrap_or_else(|_| panic!("{} {verb} has not ended within {START_LIMIT:?}", self.script.display()))

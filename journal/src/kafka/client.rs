@@ -45,6 +45,14 @@ impl KafkaConfig {
     /// The properties of a client for `purpose`; the caller adds its own after these.
     pub(super) fn client(&self, purpose: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
+        if self
+            .properties
+            .get("security.protocol")
+            .is_some_and(|protocol| protocol.to_ascii_uppercase().contains("SSL"))
+        {
+            // The system's authorities, wherever this system keeps them: OpenSSL stands in the binary, and knows no place.
+            config.set("ssl.ca.location", "probe");
+        }
         for (name, value) in &self.properties {
             config.set(name, value);
         }

@@ -183,8 +183,9 @@ impl Cluster {
         let asked = tokio::task::spawn_blocking(move || {
             take_lines(&lines);
             let answer = question(admin.inner());
+            let cause = take_lines(&lines);
             drop(turn);
-            answer
+            answer.map_err(|error| because(error, cause))
         });
         asked.await.map_err(|_| ended())?
     }
@@ -204,13 +205,30 @@ pub(super) fn watermarks(
     }
 }
 
-/// Empties the client's queue, which would otherwise grow with every lost connection.
-fn take_lines(lines: &Mutex<EventQueue>) {
+/// Empties the client's queue, which would otherwise grow with every lost connection; the last trouble with a broker that it tells of.
+fn take_lines(lines: &Mutex<EventQueue>) -> Option<String> {
     let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut topics = TopicTable::default();
+    let (mut topics, mut cause) = (TopicTable::default(), None);
     for _ in 0..LINES_MAX {
-        if matches!(lines.poll(Duration::ZERO, &mut topics), Polled::Nothing) {
-            return;
+        match lines.poll(Duration::ZERO, &mut topics) {
+            Polled::Nothing => break,
+            Polled::Client { code, detail, .. } if code != RDKafkaErrorCode::AllBrokersDown => cause = Some(detail),
+            Polled::Record(_)
+            | Polled::End { .. }
+            | Polled::Partition { .. }
+            | Polled::Client { .. }
+            | Polled::Other => {}
         }
+    }
+    cause
+}
+
+/// An answer that did not come, with its cause.
+fn because(error: JournalError, cause: Option<String>) -> JournalError {
+    match (error, cause) {
+        (JournalError::Unavailable { detail }, Some(cause)) => {
+            JournalError::Unavailable { detail: format!("{detail}: {cause}") }
+        }
+        (error, _) => error,
     }
 }
