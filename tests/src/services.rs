@@ -65,6 +65,13 @@ pub fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from(".."), Path::to_path_buf)
 }
 
+/// Python with what the tests need of it.
+#[must_use]
+pub fn python() -> Command {
+    let own = || checkout().join(".venv/bin/python");
+    Command::new(std::env::var_os("TIDEGATE_PYTHON").map_or_else(own, PathBuf::from))
+}
+
 /// A service that belongs to one test, on a port and data of its own; it ends with the test.
 #[derive(Debug)]
 pub struct OwnService {

@@ -1,7 +1,6 @@
 //! Foreign clients: Python's confluent-kafka writes what reaches the stream and reads what stands in the topics, and kcat
 //! shows the CloudEvents headers.
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 use tests::client;
 use tests::deployment::{Deployment, Role};
 use tests::process::Process;
-use tests::services::{Services, checkout};
+use tests::services::{self, Services, checkout};
 use tests::small_registry::SmallRegistry;
 use tests::stream::Stream;
 use tokio::io::AsyncWriteExt;
@@ -30,8 +29,7 @@ async fn run(mut command: Command, stdin: &str) -> String {
 }
 
 fn python(script: &str) -> Command {
-    let python = std::env::var_os("TIDEGATE_PYTHON").map_or_else(|| checkout().join(".venv/bin/python"), PathBuf::from);
-    let mut command = Command::new(python);
+    let mut command = services::python();
     command.arg(checkout().join("tests/python").join(script));
     command
 }

@@ -129,13 +129,12 @@ async fn run(config: Config, files: CatalogueFiles, catalogues: Catalogues, role
     let roles = Roles::new(&world, role);
     let rollout = {
         let records = (world.log.clone(), world.audit.clone());
-        Rollout::new(&world.config, role, records, roles.takers(), (files, &world.catalogues))
+        Rollout::new(&world.config, role, records, roles.takers(), (files, world.catalogues.clone()))
     };
     let standing = rollout.standing();
     let lesser = world.remembered.clone().map(|remembered| -> Ask { Box::new(move || remembered.readiness()) });
     let lesser = lesser.into_iter().collect();
-    let parts =
-        Parts { asks: roles.parts(&bring_up, &identity), lesser, catalogue: Box::new(move || standing.to_json()) };
+    let parts = Parts { asks: roles.parts(&bring_up, &identity), lesser, standing, names: world.log.names.clone() };
     let routes = doors::routes(roles.routes(&world), parts, metrics.clone());
 
     let shutdown = CancellationToken::new();

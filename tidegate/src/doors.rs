@@ -11,31 +11,34 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use journal::TopicNames;
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::problem::Slug;
 use schemas::readiness::Readiness;
 use serde_json::{Value, json};
 
-use crate::access;
+use crate::rollout::Standing;
+use crate::{access, asyncapi};
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const JSON_TYPE: &str = "application/json";
-/// The words on the wire, for machines.
+/// The requests and their answers, for machines.
 const OPENAPI: &str = include_str!("../../docs/openapi.json");
-const ASYNCAPI: &str = include_str!("../../docs/asyncapi.json");
 
 /// Asks one part of the process how it stands.
 pub(crate) type Ask = Box<dyn Fn() -> Readiness + Send + Sync>;
 
-/// What `/readyz` asks.
+/// What the doors ask.
 pub(crate) struct Parts {
     /// Every part that the process needs.
     pub(crate) asks: Vec<Ask>,
     /// Those without which it serves less, and is ready.
     pub(crate) lesser: Vec<Ask>,
     /// Which catalogues it goes by.
-    pub(crate) catalogue: Box<dyn Fn() -> Value + Send + Sync>,
+    pub(crate) standing: Standing,
+    /// What its topics are called.
+    pub(crate) names: TopicNames,
 }
 
 /// All routes of a process: those of its roles, the common doors, and the access log around them.
@@ -43,10 +46,10 @@ pub(crate) fn routes(roles: Router, parts: Parts, metrics: PrometheusHandle) -> 
     let parts = Arc::new(parts);
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready).with_state(parts))
+        .route("/readyz", get(ready).with_state(parts.clone()))
         .route("/metrics", get(scrape).with_state(metrics))
         .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, JSON_TYPE)], OPENAPI) }))
-        .route("/asyncapi.json", get(|| async { ([(CONTENT_TYPE, JSON_TYPE)], ASYNCAPI) }))
+        .route("/asyncapi.json", get(asyncapi).with_state(parts))
         .merge(roles)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -64,10 +67,14 @@ async fn ready(State(parts): State<Arc<Parts>>) -> Response {
             Err(detail) => (dependency.name.to_owned(), json!({"ready": false, "detail": detail})),
         });
     let dependencies: serde_json::Map<_, _> = dependencies.collect();
-    let body =
-        json!({"ready": ready, "degraded": degraded, "dependencies": dependencies, "catalogue": (parts.catalogue)()});
+    let catalogue = parts.standing.to_json();
+    let body = json!({"ready": ready, "degraded": degraded, "dependencies": dependencies, "catalogue": catalogue});
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+async fn asyncapi(State(parts): State<Arc<Parts>>) -> Json<Value> {
+    Json(asyncapi::describe(&parts.standing.catalogues(), &parts.names))
 }
 
 async fn scrape(State(metrics): State<PrometheusHandle>) -> Response {
@@ -97,6 +104,5 @@ mod tests {
         let listed: BTreeSet<String> =
             types.as_array().unwrap().iter().map(|slug| slug.as_str().unwrap().to_owned()).collect();
         assert_eq!(listed, Slug::ALL.map(|slug| slug.problem("").kind).into());
-        assert!(serde_json::from_str::<Value>(ASYNCAPI).unwrap().is_object());
     }
 }

@@ -23,6 +23,7 @@ mod listen;
 mod granting;
 mod doors;
 mod access;
+mod asyncapi;
 mod cors;
 mod machine;
 mod generated;

@@ -12,7 +12,7 @@ use edge_sse::Edge;
 use ingest::{Ingest, Registered};
 use journal::AuditLog;
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
-use policy::{CatalogueFiles, CatalogueVersion, Catalogues};
+use policy::{CatalogueFiles, Catalogues};
 use router::Router;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -40,16 +40,16 @@ pub(crate) struct Takers {
     pub(crate) teller: Option<Ingest>,
 }
 
-/// Which catalogues this process goes by, for `/readyz`.
+/// Which catalogues this process goes by.
 #[derive(Clone)]
 pub(crate) struct Standing {
     now: Arc<RwLock<Now>>,
     router: Option<Arc<Router>>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Now {
-    version: CatalogueVersion,
+    catalogues: Arc<Catalogues>,
     /// The files as they are cannot be used, for so many reasons.
     refused: Option<usize>,
 }
@@ -79,15 +79,24 @@ impl Standing {
     /// For people and their tools: which version, how many source partitions still plan with an earlier one, and whether the files as they
     /// are were refused. It says nothing of what stands in them.
     pub(crate) fn to_json(&self) -> Value {
-        let now = *self.now.read().unwrap_or_else(PoisonError::into_inner);
-        let mut said = json!({"version": now.version.hex()});
+        let Now { catalogues, refused } = self.now();
+        let mut said = json!({"version": catalogues.version().hex()});
         if let Some(router) = &self.router {
-            said["partitions_behind"] = json!(router.behind(now.version));
+            said["partitions_behind"] = json!(router.behind(catalogues.version()));
         }
-        if let Some(mistakes) = now.refused {
+        if let Some(mistakes) = refused {
             said["refused"] = json!(format!("{mistakes} mistakes in the files as they are now; the log names them"));
         }
         said
+    }
+
+    /// The catalogues themselves.
+    pub(crate) fn catalogues(&self) -> Arc<Catalogues> {
+        self.now().catalogues
+    }
+
+    fn now(&self) -> Now {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, change: impl FnOnce(&mut Now)) {
@@ -102,12 +111,12 @@ impl Rollout {
         role: Role,
         (log, audit): (Log, AuditLog),
         takers: Takers,
-        (files, began): (CatalogueFiles, &Catalogues),
+        (files, began): (CatalogueFiles, Arc<Catalogues>),
     ) -> Self {
         describe_gauge!(VERSION, Unit::Count, "the first 8 hex digits of the version of the catalogues, as a number");
         describe_counter!(CHANGES, Unit::Count, "changes of the catalogues' files, by outcome");
-        let now = Arc::new(RwLock::new(Now { version: began.version(), refused: None }));
         gauge!(VERSION).set(began.version().short());
+        let now = Arc::new(RwLock::new(Now { catalogues: began, refused: None }));
         let standing = Standing { now, router: takers.router.clone() };
         Self { config: config.clone(), role, log, audit, takers, standing, decided: files }
     }
@@ -185,7 +194,7 @@ impl Rollout {
         if let Some((ingest, registered)) = self.takers.ingest.as_ref().zip(registered) {
             ingest.take(registered);
         }
-        self.standing.set(|now| *now = Now { version, refused: None });
+        self.standing.set(|now| *now = Now { catalogues, refused: None });
         gauge!(VERSION).set(version.short());
         counter!(CHANGES, "outcome" => "taken").increment(1);
         tracing::info!(catalogue = version.hex(), "the catalogues of the files are taken");
