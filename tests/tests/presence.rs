@@ -1,5 +1,5 @@
-//! Who is there, over one deployment: each change is told once, many tabs are one presence, who hides is not seen, and a kill takes everybody
-//! offline.
+//! Who is there: each change is told once, many tabs are one presence, who hides is not seen, and the kill of an edge takes everybody on it
+//! offline, told once by those that live.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use tests::client::{self, Answer};
 use tests::deployment::{Deployment, Role};
 use tests::process::Process;
 use tests::reader::Reader;
+use tests::services::{self, Services};
 use tests::socket::Socket;
 
 /// How long anything may take on a loaded machine.
@@ -130,6 +131,40 @@ async fn who_was_on_an_edge_that_was_killed_is_offline_when_it_is_swept() {
     assert_eq!(told(&mut other, "ada").await["status"], "offline");
     assert_eq!(seen(&process, &ben, "ada").await["status"], "offline");
     drop(first); // it had not connected again
+}
+
+#[tokio::test]
+async fn who_was_on_an_edge_that_died_is_offline_once_wherever_an_edge_lives() {
+    let (Some(services), Some(cql)) = (Services::find("three edges"), services::cql("three edges")) else { return };
+    let mut deployment = Deployment::on(&services);
+    deployment.flag("--cql", &cql);
+    let keyspace = services::own_prefix().replace('.', "");
+    let start = async |role: Role, name: &str| {
+        let mut launch = deployment.launch(role, name);
+        launch.env.push(("TIDEGATE_CQL_CLIENT__KEYSPACE".to_owned(), keyspace.clone()));
+        let process = launch.start().await;
+        process.ready().await;
+        process
+    };
+    let first = start(Role::Up, "first").await;
+    let (second, mut third) = tokio::join!(start(Role::Edge, "second"), start(Role::Edge, "third"));
+    let tokens = ["ada", "ben", "eve"].map(|user| deployment.token(user, &[]));
+    let [ada, ben, eve] = futures::future::join_all(tokens).await.try_into().expect("three");
+    let mut readers = [lobby(&first, &ben).await, lobby(&second, &eve).await];
+    let lost = lobby(&third, &ada).await;
+    for reader in &mut readers {
+        assert_eq!(told(reader, "ada").await["status"], "online");
+    }
+    third.kill().await;
+    let killed = Instant::now();
+    for reader in &mut readers {
+        assert_eq!(told(reader, "ada").await["status"], "offline");
+    }
+    eprintln!("offline {:?} after the kill", killed.elapsed());
+    for reader in &mut readers {
+        assert!(quiet(reader, "ada").await, "one of the two told it");
+    }
+    drop(lost); // it had not connected again
 }
 
 #[tokio::test]
