@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 /// How long an answer may take.
@@ -47,6 +47,21 @@ impl Answer {
 /// Nobody answers within the limit.
 pub async fn send(request: reqwest::RequestBuilder) -> Answer {
     try_send(request).await.expect("an answer")
+}
+
+/// Asks with a token or without, and with a JSON body or without.
+///
+/// # Panics
+/// Nobody answers within the limit.
+pub async fn ask(method: Method, url: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
+    let mut request = reqwest::Client::new().request(method, url);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    if let Some(body) = body {
+        request = request.json(body);
+    }
+    send(request).await
 }
 
 /// Sends a request to its end.

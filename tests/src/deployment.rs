@@ -121,7 +121,14 @@ impl Deployment {
 
     /// Starts a role and waits until it is ready.
     pub async fn start(&self, role: Role) -> Process {
-        let process = self.launch(role, role.verb()).start().await;
+        self.start_with(role, role.verb(), &[]).await
+    }
+
+    /// Starts a role, under a name and with further environment, and waits until it is ready.
+    pub async fn start_with(&self, role: Role, name: &str, env: &[(&str, &str)]) -> Process {
+        let mut launch = self.launch(role, name);
+        launch.env.extend(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let process = launch.start().await;
         process.ready().await;
         process
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::client::{self, Answer};
+use tests::client;
 use tests::deployment::{Deployment, Role};
 use tests::process::Process;
 use tests::reader::Reader;
@@ -18,16 +18,6 @@ const WITHIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
 /// Nothing more comes within this time.
 const QUIET: Duration = Duration::from_secs(2);
-
-async fn ask(method: Method, url: &str, token: Option<&str>, said: Option<&Value>) -> Answer {
-    let request = reqwest::Client::new().request(method, url);
-    let request = said.map_or(request.try_clone().expect("no body yet"), |said| request.json(said));
-    client::send(match token {
-        Some(token) => request.bearer_auth(token),
-        None => request,
-    })
-    .await
-}
 
 async fn lobby(process: &Process, token: &str) -> Reader {
     Reader::connect(&process.url("/v1/stream?channel=room:lobby"), Some(token)).await
@@ -56,7 +46,7 @@ async fn quiet(reader: &mut Reader, user: &str) -> bool {
 
 async fn seen(process: &Process, token: &str, user: &str) -> Value {
     let url = process.url(&format!("/v1/presence?user={user}"));
-    let answer = ask(Method::GET, &url, Some(token), None).await;
+    let answer = client::ask(Method::GET, &url, Some(token), None).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     answer.json()["users"][0].clone()
 }
@@ -66,7 +56,7 @@ async fn members(process: &Process, token: &str, count: usize) -> Vec<String> {
     let url = process.url("/v1/presence?channel=room:lobby");
     let until = Instant::now() + WITHIN;
     loop {
-        let answer = ask(Method::GET, &url, Some(token), None).await.json();
+        let answer = client::ask(Method::GET, &url, Some(token), None).await.json();
         let users = answer["users"].as_array().expect("users").iter();
         let names: Vec<String> = users.map(|user| user["user_id"].as_str().expect("a name").to_owned()).collect();
         if names.len() == count || Instant::now() > until {
@@ -91,13 +81,13 @@ async fn many_tabs_are_one_presence_and_each_change_is_told_once() {
 
     let url = process.url("/v1/presence");
     let busy = json!({"status": "busy", "custom": "in a call"});
-    assert_eq!(ask(Method::PUT, &url, Some(&ada), Some(&busy)).await.status, StatusCode::OK);
+    assert_eq!(client::ask(Method::PUT, &url, Some(&ada), Some(&busy)).await.status, StatusCode::OK);
     let told_busy = told(&mut other, "ada").await;
     assert_eq!((&told_busy["status"], &told_busy["custom"]), (&json!("busy"), &json!("in a call")));
     assert_eq!(members(&process, &ben, 2).await, ["ada", "ben"]);
 
     let invisible = json!({"status": "invisible", "device": "mobile"});
-    assert_eq!(ask(Method::PUT, &url, Some(&ada), Some(&invisible)).await.status, StatusCode::OK);
+    assert_eq!(client::ask(Method::PUT, &url, Some(&ada), Some(&invisible)).await.status, StatusCode::OK);
     let hidden = told(&mut other, "ada").await;
     assert_eq!(
         (&hidden["status"], &hidden["devices"], &hidden["custom"]),
@@ -113,7 +103,7 @@ async fn many_tabs_are_one_presence_and_each_change_is_told_once() {
 
     drop((first, second));
     let gone = json!({"status": "offline"});
-    assert_eq!(ask(Method::PUT, &url, Some(&ada), Some(&gone)).await.status, StatusCode::OK);
+    assert_eq!(client::ask(Method::PUT, &url, Some(&ada), Some(&gone)).await.status, StatusCode::OK);
     assert_eq!(told(&mut other, "ada").await["status"], "offline");
     assert!(quiet(&mut other, "ada").await);
 }
@@ -139,15 +129,10 @@ async fn who_was_on_an_edge_that_died_is_offline_once_wherever_an_edge_lives() {
     let mut deployment = Deployment::on(&services);
     deployment.flag("--cql", &cql);
     let keyspace = services::own_prefix().replace('.', "");
-    let start = async |role: Role, name: &str| {
-        let mut launch = deployment.launch(role, name);
-        launch.env.push(("TIDEGATE_CQL_CLIENT__KEYSPACE".to_owned(), keyspace.clone()));
-        let process = launch.start().await;
-        process.ready().await;
-        process
-    };
-    let first = start(Role::Up, "first").await;
-    let (second, mut third) = tokio::join!(start(Role::Edge, "second"), start(Role::Edge, "third"));
+    let env = [("TIDEGATE_CQL_CLIENT__KEYSPACE", keyspace.as_str())];
+    let first = deployment.start_with(Role::Up, "first", &env).await;
+    let edge = |name| deployment.start_with(Role::Edge, name, &env);
+    let (second, mut third) = tokio::join!(edge("second"), edge("third"));
     let tokens = ["ada", "ben", "eve"].map(|user| deployment.token(user, &[]));
     let [ada, ben, eve] = futures::future::join_all(tokens).await.try_into().expect("three");
     let mut readers = [lobby(&first, &ben).await, lobby(&second, &eve).await];
@@ -182,11 +167,11 @@ async fn what_is_refused_is_said_and_strangers_see_nobody() {
         (Method::GET, "?channel=wiki:en", Some(&ada), None, 422, "unknown-type"),
         (Method::GET, "?who=ben", Some(&ada), None, 400, "unknown-parameter"),
     ] {
-        let answer = ask(method, &format!("{url}{query}"), token.map(String::as_str), said.as_ref()).await;
+        let answer = client::ask(method, &format!("{url}{query}"), token.map(String::as_str), said.as_ref()).await;
         assert_eq!((answer.status.as_u16(), answer.slug().as_str()), (status, slug), "{query} {said:?}");
     }
     assert_eq!(seen(&process, &ada, "nobody").await, json!({"user_id": "nobody", "status": "offline"}));
     let first = process.url("/api/v1/realtime/presence");
-    let said = ask(Method::POST, &first, Some(&ada), Some(&json!({"status": "away"}))).await;
+    let said = client::ask(Method::POST, &first, Some(&ada), Some(&json!({"status": "away"}))).await;
     assert_eq!(said.status, StatusCode::OK, "{}", said.text);
 }

@@ -19,20 +19,12 @@ const SILENCE: Duration = Duration::from_secs(3);
 
 async fn up(env: &[(&str, &str)]) -> (Deployment, Process) {
     let deployment = Deployment::embedded();
-    let mut launch = deployment.launch(Role::Up, "up");
-    launch.env.extend(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    let process = launch.start().await;
-    process.ready().await;
+    let process = deployment.start_with(Role::Up, "up", env).await;
     (deployment, process)
 }
 
 async fn say(url: &str, token: Option<&str>, said: &Value) -> Answer {
-    let request = reqwest::Client::new().post(url).json(said);
-    client::send(match token {
-        Some(token) => request.bearer_auth(token),
-        None => request,
-    })
-    .await
+    client::ask(Method::POST, url, token, Some(said)).await
 }
 
 async fn lobby(process: &Process, token: &str) -> Reader {

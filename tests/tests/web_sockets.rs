@@ -14,10 +14,7 @@ const FLOOD: usize = 120;
 
 async fn up(env: &[(&str, &str)]) -> (Deployment, Process) {
     let deployment = Deployment::embedded();
-    let mut launch = deployment.launch(Role::Up, "up");
-    launch.env.extend(env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    let process = launch.start().await;
-    process.ready().await;
+    let process = deployment.start_with(Role::Up, "up", env).await;
     (deployment, process)
 }
 

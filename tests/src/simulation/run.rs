@@ -109,7 +109,7 @@ impl Run {
             journal: network,
             registry: registry.clone(),
             names: names.clone(),
-            clock: Arc::new(now),
+            clock: router::Clock::new(now),
             scratch: directory.join("scratch"),
             config,
         };

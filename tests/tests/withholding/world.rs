@@ -242,7 +242,7 @@ impl World {
     fn router(&self, registry: Arc<dyn Registry>, catalogues: Arc<Catalogues>) -> router::Router {
         let began = self.began;
         let (journal, names) = (self.journal.clone(), self.names.clone());
-        let clock: router::Clock = Arc::new(move || now(began));
+        let clock = router::Clock::new(move || now(began));
         let scratch = self.directory.path().join("scratch");
         let deps = RouterDeps { journal, registry, catalogues, names, clock, scratch };
         router::Router::new(RouterConfig::default(), deps)
