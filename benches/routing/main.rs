@@ -188,7 +188,7 @@ impl Bench {
             registry: self.registry.clone(),
             catalogues: self.catalogues.clone(),
             names: self.names.clone(),
-            clock: Arc::new(Timestamp::now),
+            clock: router::Clock::system(),
             scratch: self.scratch.path().to_owned(),
         };
         let router = Router::new(RouterConfig::default(), deps);

@@ -23,9 +23,9 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::ask::{Ask, Start};
 use crate::bearer;
-use crate::clock::Clock;
 use crate::metrics;
 use crate::refusal::Refusal;
+use schemas::clock::Clock;
 
 /// Streams whose positions wait for the store; one more is refused until it is back. About 20 MB.
 const WAITING_MOST: usize = 50_000;

@@ -18,7 +18,6 @@ use crate::admission::{Admission, Room};
 use crate::allowance::Allowances;
 use crate::bounds::Bounds;
 use crate::catch_up::CatchUp;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::connections::Connections;
 use crate::encoding::Deflater;
@@ -37,6 +36,7 @@ use crate::{
     acking, activity, door, grants, heartbeat, history, metrics, presence, readiness, renewal, socket, subscribing,
     tickets,
 };
+use schemas::clock::Clock;
 
 /// After the tail could not begin, or ended, it is begun again after so long.
 const TAIL_RETRY: Duration = Duration::from_millis(500);

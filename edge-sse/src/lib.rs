@@ -7,7 +7,6 @@
 //! socket, which it got by `takeover`; elsewhere `stream` hands it to the HTTP library.
 
 mod config;
-mod clock;
 mod caller;
 mod limit;
 mod metrics;
@@ -83,10 +82,10 @@ mod budget_laws;
 mod record_laws;
 
 pub use caller::{Caller, Household, Place};
-pub use clock::Clock;
 pub use config::Config;
 pub use edge::{Dependencies, Edge};
 pub use patient::Patient;
 pub use publication::Publish;
 pub use rights::Renewed;
+pub use schemas::clock::Clock;
 pub use takeover::{MayTakeOver, Takeover};

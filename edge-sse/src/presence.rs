@@ -29,7 +29,6 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::clock::Clock;
 use crate::edge::Shared;
 use crate::metrics;
 use crate::publication::Publish;
@@ -37,6 +36,7 @@ use attendant::{Attendant, Swept, Unsettled};
 use desk::{Desk, REFRESH_MAX, REFRESH_MIN, Stands, Task, Time};
 use fold::is_statement;
 use leases::Leases;
+use schemas::clock::Clock;
 
 pub use door::routes;
 pub use said::Said;

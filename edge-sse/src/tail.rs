@@ -17,7 +17,6 @@ use schemas::time::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::begin::{self, Begin};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::entry::Found;
 use crate::following::{Following, Turn};
@@ -26,6 +25,7 @@ use crate::start::WARM_WAIT;
 use crate::wake::Wakers;
 use crate::window::Window;
 use crate::windows::{Life, Topics, Windows};
+use schemas::clock::Clock;
 
 /// Bytes that may wait unread in the follower, over all partitions.
 const QUEUE_BYTES: usize = 4 * 1024 * 1024;

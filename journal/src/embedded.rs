@@ -40,9 +40,10 @@ use schemas::partition::TopicPartition;
 use schemas::time::Timestamp;
 use tokio::sync::Notify;
 
-pub use config::{Clock, Durability, EmbeddedConfig, WriteIn};
+pub use config::{Durability, EmbeddedConfig, WriteIn};
 pub use group::TellSeized;
 pub use registry::{EmbeddedRegistry, SCHEMAS};
+pub use schemas::clock::Clock;
 
 use appender::EmbeddedAppender;
 use coordinator::Coordinator;

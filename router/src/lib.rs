@@ -40,7 +40,6 @@ use journal::topics::Generations;
 use journal::{Journal, Registry, TopicNames};
 use policy::{CatalogueVersion, Catalogues};
 use schemas::readiness::Readiness;
-use schemas::time::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -48,14 +47,12 @@ pub use config::{DeadLetterPolicy, DeadLetters, RouterConfig};
 pub use error::RouterError;
 pub use metadata::{Metadata, MetadataError};
 pub use reason::Reason;
+pub use schemas::clock::Clock;
 
 use dedupe::{IdentityKey, Room};
 use frames::{Frames, FramesError};
 use session::{End, Session, SessionParts, Status};
 use world::World;
-
-/// Tells the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Between two tries to reach the registry or the log at the start.
 const START_PAUSE: Duration = Duration::from_secs(1);

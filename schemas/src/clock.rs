@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use schemas::time::Timestamp;
+use crate::time::Timestamp;
 
 /// Tells the time of day.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ impl Clock {
         Self(Arc::new(tell))
     }
 
-    /// The time.
+    /// The time now. It may go back.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.0)()

@@ -7,6 +7,7 @@
 pub mod limits;
 pub mod id;
 pub mod time;
+pub mod clock;
 pub mod channel;
 pub mod lane;
 pub mod event;

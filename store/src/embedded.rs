@@ -17,24 +17,20 @@ mod sweep;
 #[cfg(test)]
 mod laws;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use schemas::time::Timestamp;
 use tokio_util::sync::CancellationToken;
+
+pub use schemas::clock::Clock;
 
 use crate::Store;
 use crate::error::StoreError;
 use crate::lifetimes::Lifetimes;
 use crate::limits::TIMEOUT;
 use tables::Tables;
-
-/// What tells the time.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 /// How to open it.
 #[derive(Debug, Clone)]
@@ -116,26 +112,7 @@ impl EmbeddedConfig {
     /// The system's clock, the usual lifetimes and timeout.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        let clock = Clock::new(Timestamp::now);
+        let clock = Clock::system();
         Self { directory: directory.into(), clock, lifetimes: Lifetimes::default(), timeout: TIMEOUT }
-    }
-}
-
-impl Clock {
-    /// A clock.
-    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    /// What it says.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
     }
 }

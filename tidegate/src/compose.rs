@@ -14,7 +14,6 @@ use policy::{CatalogueFiles, Catalogues, Claims, Doorkeeper};
 use router::RouterDeps;
 use schemas::cloudevent::PostedEvent;
 use schemas::problem::Problem;
-use schemas::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::bring_up::{BringUp, Topics};
@@ -176,7 +175,7 @@ impl Roles {
         let teller = publishes.clone().filter(|_| !role.ingests());
         let router = role.routes().then(|| {
             let Log { journal, registry, names } = log.clone();
-            let clock: router::Clock = Arc::new(Timestamp::now);
+            let clock = router::Clock::system();
             let scratch = config.data.join(SCRATCH);
             let deps = RouterDeps { journal, registry, catalogues: catalogues.clone(), names, clock, scratch };
             Arc::new(router::Router::new(config.router.clone(), deps))

@@ -22,8 +22,8 @@ use store::{
 
 use super::fold::{fold, is_open, is_statement};
 use super::outbox::{self, Step};
-use crate::clock::Clock;
 use crate::publication::Publish;
+use schemas::clock::Clock;
 
 /// Steps until somebody is settled: each is somebody else's progress, too.
 const STEPS_MOST: usize = 64;

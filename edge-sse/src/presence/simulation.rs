@@ -23,8 +23,8 @@ use uuid::Uuid;
 
 use super::attendant::Attendant;
 use super::fold::fold;
-use crate::clock::Clock;
 use crate::publication::Publish;
+use schemas::clock::Clock;
 
 const ROOM: &str = "room:lobby";
 

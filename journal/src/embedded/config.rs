@@ -1,11 +1,9 @@
 //! How the embedded log is opened, and its limits by name. Time and chance come in here and nowhere else.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use schemas::time::Timestamp;
+use schemas::clock::Clock;
 
 /// The largest record, as it is stored; a larger one is `TooLarge`. Twice the largest delivery (design 3.3).
 pub const RECORD_BYTES: usize = 8 * 1024 * 1024;
@@ -52,10 +50,6 @@ pub(super) const PAGE_BYTES: usize = 1024 * 1024;
 pub(super) const TOPIC_PARTITIONS: u32 = 1_024;
 /// Bytes of a topic's name (Kafka's limit).
 pub(super) const TOPIC_NAME_BYTES: usize = 249;
-
-/// What tells the time.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 /// Where writes are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,30 +111,5 @@ impl EmbeddedConfig {
             durability: Durability::Process,
             tail_bytes: TAIL_BYTES,
         }
-    }
-}
-
-impl Clock {
-    /// A clock that asks `now`.
-    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    /// The system's clock.
-    #[must_use]
-    pub fn system() -> Self {
-        Self::new(Timestamp::now)
-    }
-
-    /// The time now. May go back; append times do not.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
     }
 }

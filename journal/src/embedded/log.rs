@@ -9,8 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemas::partition::TopicPartition;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use super::Clock;
 use super::cleanup::Cleanup;
-use super::config::{Clock, EmbeddedConfig, WriteIn};
+use super::config::{EmbeddedConfig, WriteIn};
 use super::cut::drop_all;
 use super::partition::{Partition, mark_key};
 use super::reading::Lookup;

@@ -29,7 +29,7 @@ impl Session {
             journal: self.journal.clone(),
             committer: self.committer.clone(),
             appender: self.deliver.appender().clone(),
-            now: (self.clock)(),
+            now: self.clock.now(),
         };
         self.keeping.push(keep(claim, wanted).boxed());
     }

@@ -85,7 +85,7 @@ impl Session {
             journal: self.journal.clone(),
             committer: self.committer.clone(),
             appender: self.deliver.appender().clone(),
-            now: (self.clock)(),
+            now: self.clock.now(),
         };
         self.claims.spawn(async move {
             tokio::time::sleep(pause).await;
