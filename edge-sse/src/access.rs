@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 
 use opentelemetry::global;
-use policy::Claims;
-use schemas::channel::ChannelPattern;
 use schemas::time::Timestamp;
 use tokio::time::Instant;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -13,8 +11,8 @@ use uuid::Uuid;
 use crate::admission::Admitted;
 use crate::connections::{Connection, Registered};
 use crate::frame::Tally;
-use crate::presence::Presences;
 use crate::rights::Rights;
+use crate::seats::Seat;
 
 /// Counts what a stream gave, and says it when it ends.
 #[derive(Debug)]
@@ -27,6 +25,8 @@ pub struct Access {
     bytes: u64,
     gaps: u64,
     ended_by: &'static str,
+    // The seat first: who waits for room looks at both when there is less in the count.
+    _seat: Option<Seat>,
     _admitted: Admitted,
     registered: Option<Registered>,
 }
@@ -34,9 +34,14 @@ pub struct Access {
 impl Access {
     /// A stream begins.
     #[must_use]
-    pub fn begin(admitted: Admitted, channels: usize, now: Timestamp) -> Self {
+    pub fn begin(
+        connection_id: Uuid,
+        (admitted, seat): (Admitted, Option<Seat>),
+        channels: usize,
+        now: Timestamp,
+    ) -> Self {
         Self {
-            connection_id: Uuid::now_v7(),
+            connection_id,
             channels,
             began: Instant::now(),
             began_at: now,
@@ -44,6 +49,7 @@ impl Access {
             bytes: 0,
             gaps: 0,
             ended_by: "client",
+            _seat: seat,
             _admitted: admitted,
             registered: None,
         }
@@ -52,13 +58,6 @@ impl Access {
     /// It is reached, while it lasts, when its rights change; none where others see to that.
     pub fn reached_by(&mut self, registered: Option<Registered>) {
         self.registered = registered;
-    }
-
-    /// Its user is there while it lasts.
-    pub fn is_present(&self, presences: Option<&Presences>, claims: &Claims, held: &[ChannelPattern]) {
-        if let Some((presences, connection)) = presences.zip(self.connection()) {
-            connection.is_present(presences.attend(claims, self.connection_id, held));
-        }
     }
 
     /// As the rest of the edge reaches it.

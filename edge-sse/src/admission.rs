@@ -60,11 +60,18 @@ impl Admission {
     /// # Errors
     /// The limit that it would be over; it is counted as a refusal.
     pub fn admit(self: &Arc<Self>, claims: &Claims, household: Option<Household>) -> Result<Admitted, Limit> {
+        self.try_admit(claims, household).inspect_err(|limit| metrics::limit(*limit, 1))
+    }
+
+    /// The same for whoever makes room and tries again: what is over a limit is not counted.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub fn try_admit(self: &Arc<Self>, claims: &Claims, household: Option<Household>) -> Result<Admitted, Limit> {
         let user = claims.sub.clone().map(|sub| (claims.tenant.clone(), sub));
         let household = household.filter(|_| self.room.per_ip > 0);
         let mut counts = self.lock();
         if let Some(limit) = self.reached(&counts, user.as_ref(), household) {
-            metrics::limit(limit, 1);
             return Err(limit);
         }
         user.iter().for_each(|user| add(&mut counts.users, user.clone()));
@@ -72,6 +79,12 @@ impl Admission {
         self.open.send_modify(|open| *open += 1);
         metrics::stream_began();
         Ok(Admitted { admission: self.clone(), user, household })
+    }
+
+    /// Changes whenever one comes or goes.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<usize> {
+        self.open.subscribe()
     }
 
     /// Returns once no stream is left.

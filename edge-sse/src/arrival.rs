@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use policy::{Catalogues, Reader};
 use schemas::time::Timestamp;
+use uuid::Uuid;
 
 use crate::access::Access;
 use crate::ask::Start;
@@ -17,6 +18,7 @@ use crate::limit::Limit;
 use crate::metrics;
 use crate::notice::ByeReason;
 use crate::rewind::Rewind;
+use crate::seats::{self, Room};
 use crate::start::{Started, Starting};
 use crate::subscription::Subscription;
 use crate::wake::Sleeper;
@@ -41,6 +43,15 @@ pub struct Arrival {
     pub access: Access,
 }
 
+/// How long a reader stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasts {
+    /// A stream or a socket, open until one of the two ends it: it takes one of its user's seats.
+    Open,
+    /// A page or lines, until they are given.
+    Answered,
+}
+
 /// Lets a reader in and finds their start. Their subscription was decided by these catalogues; where others came meanwhile, it is decided
 /// anew.
 ///
@@ -52,21 +63,29 @@ pub async fn arrive(
     start: &Start,
     bearer: &Bearer,
     household: Option<Household>,
+    lasts: Lasts,
     subscription: &Subscription,
 ) -> Result<Arrival, ByeReason> {
     let claims = &*bearer.claims;
     if shared.drain.is_cancelled() || !shared.grants.read() || (subscription.by_grant && shared.grants.deaf()) {
         return Err(ByeReason::NotReady);
     }
+    shared.session().ok_or(ByeReason::NotReady)?;
+    let id = Uuid::now_v7();
+    let room = match lasts {
+        Lasts::Open => seats::take(shared, claims, household, id).await,
+        Lasts::Answered => shared.admission.admit(claims, household).map(Room::of_edge),
+    };
+    let Room { admitted, seat, present } = room.map_err(|_| ByeReason::Limit)?;
     let session = shared.session().ok_or(ByeReason::NotReady)?;
-    let admitted = shared.admission.admit(claims, household).map_err(|_| ByeReason::Limit)?;
     metrics::limit(Limit::Channels, subscription.over_limit());
     let reader = shared.reader(bearer, subscription);
     let sleeper = shared.wakers.register(subscription.keys(&reader.tenant));
     let now = shared.clock.now();
     let started = find(&session, start, &reader, subscription, now).await.ok_or(ByeReason::NotReady)?;
-    let mut access = Access::begin(admitted, subscription.granted.len(), now);
-    let registered = shared.connections.register(access.connection_id(), claims, &subscription.granted);
+    let mut access = Access::begin(id, (admitted, seat), subscription.granted.len(), now);
+    let registered = shared.connections.register(id, claims, &subscription.granted);
+    present.into_iter().for_each(|present| registered.connection().is_present(present));
     let granted_otherwise = subscription.by_grant || !Arc::ptr_eq(&bearer.grant, &shared.grants.of(claims));
     if granted_otherwise || !Arc::ptr_eq(catalogues, &shared.catalogues()) {
         shared.reconsider(registered.connection()); // what it is by may have changed since it was decided

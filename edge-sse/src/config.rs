@@ -4,6 +4,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Which of a user's streams ends where there would be too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Over {
+    /// The one that comes: it is refused.
+    Newest,
+    /// The one that was opened first, on whatever edge.
+    Oldest,
+}
+
 /// An edge's configuration. Durations end in `_ms` where they are written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,8 +42,14 @@ pub struct Config {
     pub stall: Duration,
     /// Threads that write to streams over plain HTTP/1.1; 0 is one a core.
     pub shards: usize,
-    /// Streams that one user may hold on this edge; the anonymous are not counted.
+    /// Streams that one user may hold, over all edges that share a store; on each edge together with the pages and lines that they ask for. The
+    /// anonymous are not counted.
     pub connections_per_user: usize,
+    /// Which of them ends where there would be more.
+    pub connections_over: Over,
+    /// How long a stream of a signed-in user waits for the store to say how many there are on other edges; then the limit holds for this edge alone.
+    #[serde(rename = "connections_look_ms", with = "millis")]
+    pub connections_look: Duration,
     /// Streams of one address (of a /64, over IPv6) on this edge; 0 means no limit. Behind a proxy all readers have the proxy's address.
     pub connections_per_ip: usize,
     /// Streams that this edge holds at most.
@@ -85,6 +101,8 @@ impl Default for Config {
             stall: Duration::from_secs(60),
             shards: 0,
             connections_per_user: 5,
+            connections_over: Over::Newest,
+            connections_look: Duration::from_millis(250),
             connections_per_ip: 0,
             connections_max: 16_000, // of the 20,000 files that a process may open on a usual machine
             socket_messages_per_second: 100,
@@ -118,6 +136,7 @@ impl Config {
         refuse(self.heartbeat.is_zero(), "edge.heartbeat_ms must be above 0");
         refuse(self.stall.is_zero(), "edge.stall_ms must be above 0");
         refuse(self.retry_min > self.retry_max, "edge.retry_min_ms must not be above edge.retry_max_ms");
+        refuse(self.connections_look.is_zero(), "edge.connections_look_ms must be above 0");
         refuse(self.catch_up_reads == 0, "edge.catch_up_reads must be above 0");
         refuse(self.socket_messages_per_second == 0, "edge.socket_messages_per_second must be above 0");
         refuse(self.socket_ping.is_zero(), "edge.socket_ping_ms must be above 0");

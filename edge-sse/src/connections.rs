@@ -49,6 +49,8 @@ struct State {
     claims: Arc<Claims>,
     held: Vec<ChannelPattern>,
     change: Option<Rights>,
+    /// Its user has opened others instead.
+    displaced: bool,
 }
 
 /// A connection that is reached while this lives.
@@ -67,7 +69,12 @@ impl Connections {
             id,
             user: user.clone(),
             anonymous: *claims == Claims::anonymous(),
-            state: Mutex::new(State { claims: Arc::new(claims.clone()), held: held.to_vec(), change: None }),
+            state: Mutex::new(State {
+                claims: Arc::new(claims.clone()),
+                held: held.to_vec(),
+                change: None,
+                displaced: false,
+            }),
             changed: AtomicBool::new(false),
             notify: Notify::new(),
             seat: OnceLock::new(),
@@ -112,6 +119,12 @@ impl Connection {
         self.user.as_ref().is_some_and(|user| user.tenant == *tenant)
     }
 
+    /// Whether it is this user's.
+    #[must_use]
+    pub fn is_of_user(&self, user: &User) -> bool {
+        self.user.as_ref() == Some(user)
+    }
+
     /// Whether nobody said whose it is: its rights are the same as those of all such connections to the same channels.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
@@ -132,6 +145,7 @@ impl Connection {
             state.claims = claims;
         }
         let mut rights = decide(&state.claims, &state.held);
+        rights.displaced = state.displaced;
         state.held.clone_from(&rights.subscription.granted);
         self.present.get().into_iter().for_each(|present| present.hold(&state.held));
         let mut lost = state.change.take().map(|earlier| earlier.subscription.refused).unwrap_or_default();
@@ -146,11 +160,16 @@ impl Connection {
         }
     }
 
-    /// It counts as its user's presence.
-    pub fn is_present(&self, present: Option<Present>) {
-        if let Some(present) = present {
-            self.present.get_or_init(|| present);
-        }
+    /// It counts as its user's presence, in the channels that it has.
+    pub fn is_present(&self, present: Present) {
+        present.hold(&self.lock().held);
+        self.present.get_or_init(|| present);
+    }
+
+    /// It makes room for another one of its user: it ends once its rights are decided anew. Whether it was not to end for that before.
+    #[must_use]
+    pub fn displace(&self) -> bool {
+        !std::mem::replace(&mut self.lock().displaced, true)
     }
 
     /// It has these channels now, by its own wish.
@@ -220,6 +239,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::Connections;
+    use crate::notice::ByeReason;
     use crate::rights::Rights;
     use crate::subscription::{Refused, RefusedReason, Subscription};
     use policy::Reader;
@@ -235,7 +255,7 @@ mod tests {
         let refused = gone.iter().map(|gone| Refused { channel: gone.to_string(), reason }).collect();
         let reader = Reader::new(claims, claims.labels.clone());
         let subscription = Subscription { granted, refused, ..Subscription::nothing() };
-        Rights { claims: claims.clone(), reader, subscription, paused: false }
+        Rights { claims: claims.clone(), reader, subscription, paused: false, displaced: false }
     }
 
     #[test]
@@ -254,6 +274,9 @@ mod tests {
         assert_eq!(granted, [pattern("team:b")]);
         assert_eq!(refused.iter().map(|refused| refused.channel.as_str()).collect::<Vec<_>>(), ["team:a", "team:c"]);
         assert!(connection.take_change().is_none());
+        assert!(connection.displace() && !connection.displace());
+        connection.change(None, |claims, held| without("team:c", claims, held));
+        assert_eq!(connection.take_change().unwrap().ends(), Some(ByeReason::Limit));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use policy::{Catalogues, IdentityError};
 use schemas::problem::Slug;
 
-use crate::arrival::{Arrival, arrive};
+use crate::arrival::{Arrival, Lasts, arrive};
 use crate::ask::Ask;
 use crate::audited::Door;
 use crate::caller::{Caller, Household};
@@ -125,9 +125,8 @@ async fn begin<'a>(
     subscription: &'a Subscription,
 ) -> Result<Parts<'a>, ByeReason> {
     let Arrival { session, reader, expires_at, mut started, sleeper, access } =
-        arrive(shared, catalogues, &ask.start, bearer, household, subscription).await?;
+        arrive(shared, catalogues, &ask.start, bearer, household, Lasts::Open, subscription).await?;
     started.say_stored(ask.stored);
-    access.is_present(shared.presences.as_ref(), &bearer.claims, &subscription.granted);
     let shared = shared.clone();
     Ok(Parts { shared, session, reader, expires_at, ask, subscription, started, sleeper, access })
 }

@@ -27,6 +27,7 @@ use crate::metrics::Meters;
 use crate::presence::Presences;
 use crate::publication::Publish;
 use crate::rights::Renewed;
+use crate::seats::Seats;
 use crate::shards::Shards;
 use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
@@ -86,6 +87,8 @@ pub struct Shared {
     pub doorkeeper: Doorkeeper,
     /// How many streams there are.
     pub admission: Arc<Admission>,
+    /// The streams of each user, over all edges.
+    pub seats: Arc<Seats>,
     /// Those of signed-in users, to be reached when their rights change.
     pub connections: Arc<Connections>,
     /// What readers of pages and lines may take from the log.
@@ -149,6 +152,7 @@ impl Edge {
                     per_user: config.connections_per_user,
                     per_ip: config.connections_per_ip,
                 })),
+                seats: Arc::new(Seats::new(&config)),
                 live: activity::Live::new(&config),
                 presences: dependencies
                     .store

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::acks;
 use crate::allowance::Asks;
-use crate::arrival::arrive;
+use crate::arrival::{Lasts, arrive};
 use crate::audited::Door;
 use crate::bearer;
 use crate::caller::{Caller, Household};
@@ -70,7 +70,8 @@ async fn answer(
     let catalogues = shared.catalogues();
     let subscription = shared.decide(&bearer, &asked.ask.channels, Door::Events)?.filtered(filter);
     acks::resume(&shared.acks, &bearer.claims, &mut asked.ask).await;
-    let arrival = arrive(shared, &catalogues, &asked.ask.start, &bearer, household, &subscription).await;
+    let start = &asked.ask.start;
+    let arrival = arrive(shared, &catalogues, start, &bearer, household, Lasts::Answered, &subscription).await;
     let arrival = arrival.map_err(|reason| not_now(shared, reason))?;
     let (mut reading, gaps) = Reading::begin(shared, arrival, Leaves::AtOnce);
     let allowance = shared.replays.of(Asks::of(&bearer.claims, household), Instant::now());

@@ -61,6 +61,7 @@ mod history;
 mod publication;
 mod activity;
 mod presence;
+mod seats;
 mod socket;
 mod patient;
 mod door;
@@ -82,7 +83,7 @@ mod budget_laws;
 mod record_laws;
 
 pub use caller::{Caller, Household, Place};
-pub use config::Config;
+pub use config::{Config, Over};
 pub use edge::{Dependencies, Edge};
 pub use patient::Patient;
 pub use publication::Publish;

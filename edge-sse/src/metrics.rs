@@ -138,6 +138,11 @@ pub fn limit(limit: Limit, times: usize) {
     }
 }
 
+/// The store was asked how many streams a user has on other edges.
+pub fn looked_elsewhere(outcome: &'static str) {
+    counter!("tidegate_edge_connection_looks_total", "outcome" => outcome).increment(1);
+}
+
 /// Deliveries that wait for the audit, while this lives.
 #[derive(Debug)]
 pub struct Recording(Gauge);

@@ -2,7 +2,8 @@
 //!
 //! In: connections of signed-in users as they open, change and end, and what users say of themselves. Out: rows in the store, and events of the
 //! types by which kinds tell. `desk` knows what is open here, `fold` makes one presence of many connections, `outbox` says what is next for a
-//! row, `attendant` does it, `leases` say which nodes are dead; the survivors sweep them. No stream ever waits for any of it.
+//! row, `attendant` does it, `leases` say which nodes are dead; the survivors sweep them. No stream ever waits for any of it. The rows are also the
+//! `seats` of users, for which one who comes does wait, a little.
 
 mod fold;
 mod outbox;
@@ -12,6 +13,7 @@ mod attendant;
 mod door;
 mod said;
 mod seen;
+mod seats;
 #[cfg(test)]
 mod simulation;
 
@@ -20,11 +22,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use policy::{Catalogues, Claims, Matter};
+use policy::{Catalogues, Matter};
 use rand::Rng;
 use schemas::channel::{Channel, ChannelPattern};
 use schemas::grant::User;
-use store::{Connection, DeviceKind, NodeId, NodeRow, Store};
+use store::{Connection, NodeId, NodeRow, Store};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -60,6 +62,8 @@ pub struct Presences {
     attendant: Attendant,
     desk: Arc<Attendance>,
     shown: seen::Shown,
+    /// No other edge has this store: rows of streams in no channel that tells of them are nobody's matter.
+    alone: bool,
 }
 
 /// What is open on this edge.
@@ -82,25 +86,9 @@ impl Presences {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, publisher: Arc<dyn Publish>, clock: Clock) -> Self {
         let node = NodeId(Uuid::now_v7());
+        let alone = !store.is_shared();
         let attendant = Attendant { store, publisher, node, clock };
-        Self { attendant, desk: Arc::default(), shown: seen::Shown::default() }
-    }
-
-    /// A stream of a signed-in user is open; it counts in those of its channels whose kinds tell of it.
-    #[must_use]
-    pub fn attend(&self, claims: &Claims, id: Uuid, held: &[ChannelPattern]) -> Option<Present> {
-        let user = User { tenant: claims.tenant.clone(), sub: claims.sub.clone()? };
-        let row = Connection {
-            id,
-            node: self.attendant.node,
-            device: DeviceKind::Web,
-            status: None,
-            custom: None,
-            channels: names(held),
-            opened_at: self.attendant.clock.now(),
-        };
-        self.desk.with(|desk, now| desk.enter(&user, row, now));
-        Some(Present { desk: Arc::downgrade(&self.desk), user, id })
+        Self { attendant, desk: Arc::default(), shown: seen::Shown::default(), alone }
     }
 }
 
@@ -116,7 +104,7 @@ impl Attendance {
 }
 
 impl Present {
-    /// The stream has these channels now.
+    /// The stream has these channels now; it counts as present in those whose kinds tell of it.
     pub fn hold(&self, held: &[ChannelPattern]) {
         if let Some(desk) = self.desk.upgrade() {
             desk.with(|desk, now| desk.change(&self.user, self.id, names(held), now));
@@ -144,7 +132,7 @@ fn names(held: &[ChannelPattern]) -> Vec<String> {
 /// Keeps the presence of this edge's users, and takes over from nodes that die, for ever.
 pub async fn keep(shared: &Shared) {
     let Some(presences) = &shared.presences else { return std::future::pending().await };
-    tokio::join!(work(shared, presences), live(presences), watch(shared, presences));
+    tokio::join!(work(shared, presences), live(presences), watch(shared, presences), seats::hear(shared, presences));
 }
 
 /// Returns when nobody who has gone is still to be told of, or the time for that is over: survivors tell the rest.
@@ -224,17 +212,18 @@ impl Presences {
                 }
             }
         }
-        let later = rand::rng().random_range(REFRESH_MIN..=REFRESH_MAX);
-        self.desk.with(|desk, now| desk.done(&user, &done, missing, later, now));
+        self.desk.with(|desk, now| desk.done(&user, &done, missing, refresh_in(), now));
     }
 
     async fn perform(&self, catalogues: &Catalogues, user: &User, task: &Task) -> Result<Stands, Unsettled> {
         let attendant = &self.attendant;
         match task {
             Task::Enter(row, before) => {
-                let (row, before) = (telling(catalogues, row), told(catalogues, before));
-                if counts(&row) || !before.is_empty() {
-                    attendant.enter(catalogues, user, &row, &before).await?;
+                let (row, left) = (telling(catalogues, row), told(catalogues, &before.channels));
+                if counts(&row) || !left.is_empty() {
+                    attendant.enter(catalogues, user, &row, &left).await?;
+                } else if !self.alone && !before.stands {
+                    attendant.store.put_connection(user, &row).await?;
                 }
                 Ok(Stands::There)
             }
@@ -244,7 +233,7 @@ impl Presences {
                     attendant.leave(catalogues, user, &row).await?;
                     return Ok(Stands::Gone);
                 }
-                if counts(&row) {
+                if counts(&row) || !self.alone {
                     attendant.refresh(user, &row).await?;
                 }
                 Ok(Stands::There)
@@ -253,6 +242,8 @@ impl Presences {
                 let row = telling(catalogues, row);
                 if counts(&row) {
                     attendant.leave(catalogues, user, &row).await?;
+                } else if !self.alone {
+                    attendant.store.remove_connection(user, row.id, row.node).await?;
                 }
                 Ok(Stands::Gone)
             }
@@ -272,7 +263,12 @@ impl Presences {
     }
 }
 
-/// Whether a row is to be kept: a stream in no channel that tells of it is nobody's matter.
+/// In how long a row is written again: each has a time of its own.
+fn refresh_in() -> Duration {
+    rand::rng().random_range(REFRESH_MIN..=REFRESH_MAX)
+}
+
+/// Whether presence follows from a row: from that of a stream in no channel that tells of it nothing does.
 fn counts(row: &Connection) -> bool {
     is_statement(row) || !row.channels.is_empty()
 }

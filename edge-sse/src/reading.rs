@@ -206,8 +206,8 @@ impl Reading {
 
     /// Nothing is pulled as before any more.
     fn change_rights(&mut self, rights: Rights) -> Gathered {
-        if rights.ended() {
-            return Gathered::Ends(ByeReason::Revoked);
+        if let Some(reason) = rights.ends() {
+            return Gathered::Ends(reason);
         }
         let kept = &rights.subscription;
         let places = kept.places(&rights.reader.tenant, &self.session.windows.topics().generations);

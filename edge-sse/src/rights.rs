@@ -17,7 +17,9 @@ use crate::connections::Connection;
 use crate::edge::Shared;
 use crate::frame::{Chunk, Notice, json};
 use crate::grants::Bearer;
-use crate::notice::{Lost, REFUSED};
+use crate::limit::Limit;
+use crate::metrics;
+use crate::notice::{ByeReason, Lost, REFUSED};
 use crate::subscription::{Refused, Subscription};
 
 /// Connections whose rights are decided anew before others may use the thread.
@@ -32,6 +34,8 @@ pub struct Rights {
     pub reader: Reader,
     /// The channels that it keeps, and those that it lost since it was last told.
     pub subscription: Subscription,
+    /// It makes room for another one of its user.
+    pub displaced: bool,
     /// It rests: something of it is by a grant, and grants are not heard.
     pub paused: bool,
 }
@@ -48,10 +52,14 @@ pub enum Renewed {
 }
 
 impl Rights {
-    /// Whether it lost all that it had: the connection ends.
+    /// Why the connection ends, where it does: it lost all that it had, or makes room for another.
     #[must_use]
-    pub fn ended(&self) -> bool {
-        self.subscription.granted.is_empty() && !self.subscription.refused.is_empty()
+    pub fn ends(&self) -> Option<ByeReason> {
+        if self.subscription.granted.is_empty() && !self.subscription.refused.is_empty() {
+            Some(ByeReason::Revoked)
+        } else {
+            self.displaced.then_some(ByeReason::Limit)
+        }
     }
 
     /// When its token ends.
@@ -93,7 +101,8 @@ impl Shared {
         let subscription = Subscription::keep(&self.catalogues(), &bearer, held);
         self.record_refused(claims, &subscription.refused, Door::Connections);
         let paused = subscription.by_grant && self.grants.deaf();
-        Rights { claims: claims.clone(), reader: self.reader(&bearer, &subscription), subscription, paused }
+        let reader = self.reader(&bearer, &subscription);
+        Rights { claims: claims.clone(), reader, subscription, displaced: false, paused }
     }
 
     /// A bearer as the reader of a subscription.
@@ -116,6 +125,18 @@ impl Shared {
     /// Decides anew what an open connection may have, and tells it. Nothing that its new rights withhold is written once it knows.
     pub fn reconsider(&self, connection: &Connection) {
         connection.change(None, |claims, held| self.rights(claims, held));
+    }
+
+    /// A connection that this user has here ends, because they have opened others. Whether there is one.
+    pub fn displace(&self, user: &User, id: Uuid) -> bool {
+        let Some(connection) = self.connections.by_id(id).filter(|connection| connection.is_of_user(user)) else {
+            return false;
+        };
+        if connection.displace() {
+            metrics::limit(Limit::ConnectionsPerUser, 1);
+            self.reconsider(&connection);
+        }
+        true
     }
 
     /// An open connection goes on with another token of the same user: its expiry, and its rights.

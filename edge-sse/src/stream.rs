@@ -143,8 +143,8 @@ impl Stream {
 
     /// Goes on with other rights, or ends: nothing is pulled as before any more.
     fn change_rights(&mut self, rights: Rights, chunk: &mut Chunk) {
-        if rights.ended() {
-            return self.bye(ByeReason::Revoked, chunk);
+        if let Some(reason) = rights.ends() {
+            return self.bye(reason, chunk);
         }
         let kept = &rights.subscription;
         let places = kept.places(&rights.reader.tenant, &self.session.windows.topics().generations);

@@ -38,7 +38,7 @@ pub struct ConnectionRef {
     pub id: Uuid,
 }
 
-/// `connections`, `connections_by_node`. Rows end 300 s after their last write.
+/// `connections`, `connections_by_node`, `displaced`. Rows of the first two end 300 s after their last write.
 #[async_trait]
 pub trait Connections {
     /// Keeps a connection's row in the place of the one before, and begins its 300 s anew: opening, changing and refreshing are the same.
@@ -67,6 +67,19 @@ pub trait Connections {
     /// # Errors
     /// The store does not answer.
     async fn connections_of_node(&self, node: NodeId, bucket: u8) -> Result<Vec<ConnectionRef>, StoreError>;
+
+    /// Asks the node that holds a connection to end it, because its user has opened others. Idempotent; forgotten after ten seconds, whether
+    /// it was heard or not.
+    ///
+    /// # Errors
+    /// `Invalid` over a bound; or the store does not answer.
+    async fn displace(&self, node: NodeId, one: &ConnectionRef) -> Result<(), StoreError>;
+
+    /// What a node was asked to end within the last ten seconds, at most [`PAGE_ROWS`](crate::limits::PAGE_ROWS); ended or not.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    async fn displaced(&self, node: NodeId) -> Result<Vec<ConnectionRef>, StoreError>;
 }
 
 /// In which part of its node's connections one stands.

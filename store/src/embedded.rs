@@ -103,6 +103,10 @@ impl Store for EmbeddedStore {
         self.ask(|tables, _| tables.ping()).await
     }
 
+    fn is_shared(&self) -> bool {
+        false // its directory is locked
+    }
+
     async fn run(&self, shutdown: CancellationToken) {
         sweep::run(self, shutdown).await;
     }

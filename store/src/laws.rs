@@ -73,7 +73,7 @@ macro_rules! store_laws {
             connections [the_connections_of_a_user_are_read_in_the_order_of_their_opening,
                 a_connection_that_is_put_again_is_the_same, racing_connections_see_each_other,
                 what_no_heartbeat_refreshes_ends, the_connections_of_a_node_are_found_part_by_part,
-                a_connection_over_its_bounds_is_refused]
+                a_connection_over_its_bounds_is_refused, a_node_hears_what_it_is_asked_to_end_for_a_while]
             presence [versions_are_made_one_by_one, of_racing_changes_one_wins,
                 nothing_is_changed_before_it_is_announced, announcing_again_changes_nothing,
                 presences_are_read_in_the_order_asked_for, presence_over_its_bounds_is_refused]

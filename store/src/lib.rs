@@ -61,6 +61,11 @@ pub trait Store:
     /// It does not, and why.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// Whether other processes may have it open, too.
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     /// What the body does by itself, until `shutdown`: it keeps connections, or sweeps what is over. Operations work without it.
     async fn run(&self, shutdown: CancellationToken);
 }

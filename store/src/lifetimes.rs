@@ -15,6 +15,8 @@ pub struct Lifetimes {
     pub node: Duration,
     /// For so long a survivor has the sweep of a dead node to itself.
     pub sweep: Duration,
+    /// That a node is asked to end a connection: many times as long as it takes to hear of it.
+    pub displaced: Duration,
     /// Presence and occupancy after their last change, «last seen» among it.
     pub presence: Duration,
     /// Receipts after the last of their kind.
@@ -31,6 +33,7 @@ impl Default for Lifetimes {
             connection: Duration::from_secs(300),
             node: Duration::from_secs(600),
             sweep: Duration::from_secs(5),
+            displaced: Duration::from_secs(10),
             presence: DAY * 90,
             receipt: DAY * 30,
         }
@@ -47,6 +50,7 @@ impl Lifetimes {
             connection: lifetime,
             node: lifetime,
             sweep: lifetime,
+            displaced: lifetime,
             presence: lifetime,
             receipt: lifetime,
         }

@@ -20,7 +20,7 @@ use store::{
     Versioned,
 };
 
-use super::fold::{fold, is_open, is_statement};
+use super::fold::{fold, is_present, is_statement};
 use super::outbox::{self, Step};
 use crate::publication::Publish;
 use schemas::clock::Clock;
@@ -102,6 +102,9 @@ impl Attendant {
         if !left.is_empty() {
             self.store.put_connection(user, row).await?;
         }
+        if !left.is_empty() && row.channels.is_empty() {
+            self.settle(catalogues, user).await?; // in no channel that tells of it they are not there
+        }
         Ok(())
     }
 
@@ -122,8 +125,10 @@ impl Attendant {
     /// # Errors
     /// It may be half done; do it again.
     pub async fn leave(&self, catalogues: &Catalogues, user: &User, row: &Connection) -> Result<(), Unsettled> {
-        let going = Connection { status: Some(Status::Offline), ..row.clone() };
-        self.store.put_connection(user, &going).await?;
+        if !row.channels.is_empty() {
+            let going = Connection { status: Some(Status::Offline), ..row.clone() };
+            self.store.put_connection(user, &going).await?;
+        }
         self.settle(catalogues, user).await?;
         for place in places(user, &row.channels) {
             self.store.remove_member(&place, &user.sub, row.id).await?;
@@ -132,12 +137,12 @@ impl Attendant {
         Ok(self.store.remove_connection(user, row.id, row.node).await?)
     }
 
-    /// Whether a user has a stream open anywhere.
+    /// Whether a user has a stream open anywhere that tells of it.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn has_stream(&self, user: &User) -> Result<bool, Unsettled> {
-        Ok(self.store.connections(user).await?.iter().any(is_open))
+        Ok(self.store.connections(user).await?.iter().any(is_present))
     }
 
     /// Takes a dead node's streams offline, and takes over what its users said of themselves: that was not said by the node, and an invisible

@@ -27,12 +27,21 @@ const GONE_MOST: usize = 65_536;
 /// One thing to do for a user, by the row as it is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
-    /// It is new, or has changed from having these channels.
-    Enter(Connection, Vec<String>),
+    /// It is new, or has changed from this.
+    Enter(Connection, Before),
     /// It is to live on; a statement whose time is over only while its user has a stream open anywhere.
     Refresh(Connection, Time),
     /// It has gone.
     Leave(Connection),
+}
+
+/// What the store may have of a row already.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Before {
+    /// The row stands there, in some form.
+    pub stands: bool,
+    /// The channels that it may know of.
+    pub channels: Vec<String>,
 }
 
 /// Whether a statement's time is over.
@@ -74,8 +83,7 @@ struct Of {
 #[derive(Debug)]
 struct Open {
     row: Connection,
-    /// The channels that the store may know of it.
-    stored: Vec<String>,
+    stored: Before,
     changed: bool,
     gone: bool,
     refresh_at: Instant,
@@ -100,10 +108,27 @@ impl Desk {
 
     /// What another node kept is this one's now, and stands in the store.
     pub fn adopt(&mut self, user: &User, row: Connection, now: Instant) {
-        let (stored, until) = (row.channels.clone(), is_statement(&row).then(|| now + STATEMENT));
+        let until = is_statement(&row).then(|| now + STATEMENT);
+        let stored = Before { stands: true, channels: row.channels.clone() };
         let open = Open { row, stored, changed: false, gone: false, refresh_at: now + REFRESH_MIN, until };
         self.users.entry(user.clone()).or_default().rows.entry(open.row.id).or_insert(open);
         self.wake(user, now + REFRESH_MIN);
+    }
+
+    /// A stream is there, in no channel yet. Its row stands in the store, or is on its way there.
+    pub fn sit(&mut self, user: &User, row: Connection, refresh_at: Instant) {
+        let stored = Before { stands: true, channels: row.channels.clone() };
+        let open = Open { row, stored, changed: false, gone: false, refresh_at, until: None };
+        self.users.entry(user.clone()).or_default().rows.insert(open.row.id, open);
+        self.wake(user, refresh_at);
+    }
+
+    /// The row of a stream does not stand there after all.
+    pub fn lacks(&mut self, user: &User, id: Uuid, now: Instant) {
+        let open = self.users.get_mut(user).and_then(|of| of.rows.get_mut(&id));
+        let Some(open) = open.filter(|open| !open.gone) else { return };
+        (open.stored.stands, open.changed) = (false, true);
+        self.wake(user, now);
     }
 
     /// A connection has these channels now.
@@ -131,7 +156,7 @@ impl Desk {
         let users: Vec<User> = self.users.keys().cloned().collect();
         for user in users {
             if let Some(of) = self.users.get_mut(&user) {
-                of.rows.values_mut().for_each(|open| open.changed = true);
+                of.rows.values_mut().for_each(|open| (open.stored.stands, open.changed) = (false, true));
             }
             self.wake(&user, now);
         }
@@ -191,7 +216,7 @@ impl Of {
         rows.sort_by_key(|open| (!is_statement(&open.row), open.gone, open.row.id));
         let task = |open: &Open| match open {
             Open { gone: true, row, stored, .. } => {
-                let more = stored.iter().filter(|channel| !row.channels.contains(channel));
+                let more = stored.channels.iter().filter(|channel| !row.channels.contains(channel));
                 let channels = row.channels.iter().chain(more).cloned().collect();
                 Some(Task::Leave(Connection { channels, ..row.clone() }))
             }
@@ -220,7 +245,7 @@ impl Of {
                 counted
             }
             Stands::There => {
-                open.stored.clone_from(&row.channels);
+                open.stored = Before { stands: true, channels: row.channels.clone() };
                 open.refresh_at = refresh_at;
                 if open.row == *row {
                     open.changed = false;
@@ -274,12 +299,12 @@ mod tests {
         let (mut desk, began) = (Desk::default(), Instant::now());
         desk.enter(&ada(), stream(9, &["team:1"]), began);
         let (user, tasks) = desk.take(began).unwrap();
-        assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), vec![])]);
+        assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), Before::default())]);
         desk.change(&user, Uuid::from_u128(9), vec!["team:2".to_owned()], began);
         assert!(desk.take(began).is_none(), "one works for a user at a time");
         desk.done(&user, &all(tasks, Stands::There), false, REFRESH_MIN, began);
         let (_, tasks) = desk.take(began).unwrap();
-        assert_eq!(tasks, [Task::Enter(stream(9, &["team:2"]), vec!["team:1".to_owned()])]);
+        assert_eq!(tasks, [Task::Enter(stream(9, &["team:2"]), stands(&["team:1"]))]);
         desk.done(&user, &all(tasks, Stands::There), false, REFRESH_MIN, began);
         assert!(desk.is_done() && desk.take(began).is_none());
         let later = began + REFRESH_MIN;
@@ -295,6 +320,34 @@ mod tests {
         assert_eq!((desk.users.len(), desk.due.len(), desk.gone), (0, 0, 0));
     }
 
+    fn stands(channels: &[&str]) -> Before {
+        Before { stands: true, channels: channels.iter().map(ToString::to_string).collect() }
+    }
+
+    #[test]
+    fn who_sits_is_not_written_again_before_its_time_and_is_where_its_row_is_lacking() {
+        let (mut desk, began) = (Desk::default(), Instant::now());
+        let (user, id) = (ada(), Uuid::from_u128(9));
+        desk.sit(&user, stream(9, &[]), began + REFRESH_MIN);
+        assert!(desk.take(began).is_none() && desk.is_done());
+        desk.change(&user, id, vec!["team:1".to_owned()], began);
+        let (_, tasks) = desk.take(began).unwrap();
+        assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), stands(&[]))]);
+        desk.lacks(&user, id, began);
+        desk.done(&user, &[], true, REFRESH_MIN, began);
+        let (_, tasks) = desk.take(began + RETRY).unwrap();
+        assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), Before::default())]);
+        desk.done(&user, &all(tasks, Stands::There), false, REFRESH_MIN, began + RETRY);
+        desk.enter_all(began + RETRY);
+        let (_, tasks) = desk.take(began + RETRY).unwrap();
+        assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), Before { stands: false, ..stands(&["team:1"]) })]);
+        desk.leave(&user, id, began + RETRY);
+        desk.done(&user, &[], true, REFRESH_MIN, began + RETRY);
+        let (_, tasks) = desk.take(began + RETRY * 2).unwrap();
+        desk.done(&user, &all(tasks, Stands::Gone), false, REFRESH_MIN, began + RETRY * 2);
+        assert_eq!((desk.users.len(), desk.due.len(), desk.gone), (0, 0, 0));
+    }
+
     #[test]
     fn what_a_user_says_goes_first_and_lives_on_with_a_stream() {
         let (mut desk, began) = (Desk::default(), Instant::now());
@@ -303,7 +356,7 @@ mod tests {
         desk.enter(&ada(), stream(9, &["team:1"]), began);
         desk.enter(&ada(), said.clone(), began);
         let (user, tasks) = desk.take(began).unwrap();
-        assert_eq!(tasks[0], Task::Enter(said.clone(), vec![]));
+        assert_eq!(tasks[0], Task::Enter(said.clone(), Before::default()));
         desk.done(&user, &all(tasks, Stands::There), false, STATEMENT, began);
         let over = began + STATEMENT;
         let (_, tasks) = desk.take(over).unwrap();

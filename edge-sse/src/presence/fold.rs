@@ -48,6 +48,12 @@ pub fn is_open(connection: &Connection) -> bool {
     !is_statement(connection) && connection.status.is_none()
 }
 
+/// Whether it is open in a channel that tells of it: only there is anybody present.
+#[must_use]
+pub fn is_present(connection: &Connection) -> bool {
+    is_open(connection) && !connection.channels.is_empty()
+}
+
 /// Folds a user's connections, in any order.
 #[must_use]
 pub fn fold(connections: &[Connection]) -> Folded {
@@ -58,7 +64,7 @@ pub fn fold(connections: &[Connection]) -> Folded {
     let is_there = status != Status::Offline;
     let counts = |status: Status| !matches!(status, Status::Offline | Status::Invisible);
     let channels: BTreeSet<String> =
-        connections.iter().filter(|one| is_open(one)).flat_map(|one| one.channels.clone()).collect();
+        connections.iter().filter(|one| is_present(one)).flat_map(|one| one.channels.clone()).collect();
     let mut devices: Vec<DeviceKind> =
         there.iter().filter(|(_, status)| is_there && counts(*status)).map(|(kind, _)| *kind).collect();
     devices.sort();
@@ -77,7 +83,7 @@ fn status_on(kind: DeviceKind, connections: &[Connection]) -> Option<Status> {
     let said = connections.iter().find(|one| one.id == statement_id(kind)).map(|one| one.status);
     match said {
         Some(status) => Some(status.unwrap_or(Status::Online)),
-        None => of_kind.any(is_open).then_some(Status::Online),
+        None => of_kind.any(is_present).then_some(Status::Online),
     }
 }
 
@@ -133,6 +139,7 @@ mod tests {
             (vec![web(), said(Mobile, Status::Offline, "", 2)], Status::Online, vec![Web]),
             (vec![web(), said(Mobile, Status::Invisible, "here", 2)], Status::Offline, vec![]),
             (vec![Connection { status: Some(Status::Offline), ..web() }], Status::Offline, vec![]),
+            (vec![Connection { channels: Vec::new(), ..web() }], Status::Offline, vec![]),
         ] {
             let folded = fold(&connections);
             assert_eq!((folded.status, folded.devices), (status, devices), "{connections:?}");
@@ -162,7 +169,7 @@ mod tests {
             let folded = fold(&connections);
             let reversed: Vec<_> = connections.iter().rev().cloned().collect();
             prop_assert_eq!(&fold(&reversed), &folded);
-            if let Some(open) = connections.iter().find(|one| is_open(one)) {
+            if let Some(open) = connections.iter().find(|one| is_present(one)) {
                 let again = Connection { id: Uuid::now_v7(), ..open.clone() };
                 let more: Vec<_> = connections.iter().cloned().chain([again]).collect();
                 prop_assert_eq!(&fold(&more), &folded);

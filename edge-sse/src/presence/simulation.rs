@@ -21,7 +21,7 @@ use store::*;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::attendant::Attendant;
+use super::attendant::{Attendant, Unsettled};
 use super::fold::fold;
 use crate::publication::Publish;
 use schemas::clock::Clock;
@@ -111,6 +111,8 @@ mortal!(Connections {
     fn remove_connection(&self, user: &User, id: Uuid, node: NodeId) -> ();
     fn connections(&self, user: &User) -> Vec<Connection>;
     fn connections_of_node(&self, node: NodeId, bucket: u8) -> Vec<ConnectionRef>;
+    fn displace(&self, node: NodeId, one: &ConnectionRef) -> ();
+    fn displaced(&self, node: NodeId) -> Vec<ConnectionRef>;
 });
 mortal!(Nodes {
     fn beat(&self, row: NodeRow) -> ();
@@ -160,6 +162,10 @@ impl Store for Mortal {
 enum Happens {
     /// A user opens a stream on an edge.
     Opens { user: u8, edge: u8 },
+    /// They open one in a channel that tells nothing of it: a seat, and no presence.
+    Sits { user: u8, edge: u8 },
+    /// Their oldest stream that is in the room leaves it, and stays open.
+    Leaves { user: u8 },
     /// Their oldest stream ends.
     Closes { user: u8 },
     /// Two users come and go at one time, on two edges.
@@ -171,6 +177,8 @@ enum Happens {
 fn happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
         4 => (0u8..2, 0u8..3).prop_map(|(user, edge)| Happens::Opens { user, edge }),
+        1 => (0u8..2, 0u8..3).prop_map(|(user, edge)| Happens::Sits { user, edge }),
+        1 => (0u8..2).prop_map(|user| Happens::Leaves { user }),
         3 => (0u8..2).prop_map(|user| Happens::Closes { user }),
         2 => (0u8..2, 0u8..3).prop_map(|(user, edge)| Happens::Race { user, edge }),
         2 => (0u8..3, 0u32..24).prop_map(|(edge, steps)| Happens::DiesAfter { edge, steps }),
@@ -229,16 +237,40 @@ impl World {
         (Attendant { store: mortal.clone(), publisher: mortal.clone(), node, clock }, mortal)
     }
 
-    async fn open(&mut self, number: u8, edge: usize) {
-        let row = Connection {
+    fn row(&self, edge: usize, channels: &[&str]) -> Connection {
+        Connection {
             id: Uuid::now_v7(),
             node: self.edges[edge].node,
             device: DeviceKind::Web,
             status: None,
             custom: None,
-            channels: vec![ROOM.to_owned()],
+            channels: channels.iter().map(ToString::to_string).collect(),
             opened_at: Timestamp::from_millis(1),
-        };
+        }
+    }
+
+    async fn sit(&mut self, number: u8, edge: usize) {
+        let row = self.row(edge, &[]);
+        let sits = self.edges[edge].store.put_connection(&user(number), &row).await;
+        self.open.push((user(number), row));
+        if sits.is_err() {
+            self.bury(edge).await;
+        }
+    }
+
+    async fn leave(&mut self, number: u8) {
+        let in_room = |(of, row): &&mut (User, Connection)| *of == user(number) && !row.channels.is_empty();
+        let Some((of, row)) = self.open.iter_mut().find(in_room) else { return };
+        let before = std::mem::take(&mut row.channels);
+        let (of, row) = (of.clone(), row.clone());
+        let edge = self.edges.iter().position(|edge| edge.node == row.node).unwrap();
+        if self.edges[edge].enter(&self.catalogues, &of, &row, &before).await.is_err() {
+            self.bury(edge).await;
+        }
+    }
+
+    async fn open(&mut self, number: u8, edge: usize) {
+        let row = self.row(edge, &[ROOM]);
         let entered = self.edges[edge].enter(&self.catalogues, &user(number), &row, &[]).await;
         self.open.push((user(number), row));
         if entered.is_err() {
@@ -250,14 +282,19 @@ impl World {
         let Some(at) = self.open.iter().position(|(of, _)| *of == user(number)) else { return };
         let (of, row) = self.open.remove(at);
         let edge = self.edges.iter().position(|edge| edge.node == row.node).unwrap();
-        if self.edges[edge].leave(&self.catalogues, &of, &row).await.is_err() {
+        let left = match row.channels.is_empty() {
+            true => self.edges[edge].store.remove_connection(&of, row.id, row.node).await.map_err(Unsettled::from),
+            false => self.edges[edge].leave(&self.catalogues, &of, &row).await,
+        };
+        if left.is_err() {
             self.bury(edge).await;
         }
     }
 
     /// One opens and another's stream ends, both at once.
     async fn race(&mut self, number: u8, edge: usize) {
-        let Some(at) = self.open.iter().position(|(_, row)| row.node != self.edges[edge].node) else { return };
+        let elsewhere = |row: &Connection| row.node != self.edges[edge].node && !row.channels.is_empty();
+        let Some(at) = self.open.iter().position(|(_, row)| elsewhere(row)) else { return };
         let (of, gone) = self.open.remove(at);
         let other = self.edges.iter().position(|edge| edge.node == gone.node).unwrap();
         let come = Connection { id: Uuid::now_v7(), node: self.edges[edge].node, ..gone.clone() };
@@ -271,6 +308,16 @@ impl World {
             if done.is_err() {
                 self.bury(edge).await;
             }
+        }
+    }
+
+    /// While everybody lives and all is done, a user is there exactly where they have a stream in the room.
+    async fn is_told(&self) {
+        for of in [user(0), user(1)] {
+            let there = self.open.iter().any(|(user, row)| *user == of && !row.channels.is_empty());
+            let stands = self.store.presence(&of).await.unwrap();
+            let online = stands.is_some_and(|row| row.value.status == Status::Online);
+            assert_eq!(online, there, "{of:?} of {:?}", self.open);
         }
     }
 
@@ -324,6 +371,8 @@ proptest! {
             for happens in story {
                 match happens {
                     Happens::Opens { user, edge } => world.open(user, edge.into()).await,
+                    Happens::Sits { user, edge } => world.sit(user, edge.into()).await,
+                    Happens::Leaves { user } => world.leave(user).await,
                     Happens::Closes { user } => world.close(user).await,
                     Happens::Race { user, edge } => world.race(user, edge.into()).await,
                     Happens::DiesAfter { edge, steps } => {
@@ -331,6 +380,7 @@ proptest! {
                     }
                 }
             }
+            world.is_told().await;
             // Who is dying dies, and is swept.
             for edge in 0..world.edges.len() {
                 world.bury(edge).await;

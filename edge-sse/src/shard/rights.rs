@@ -56,14 +56,17 @@ impl Shard {
         if self.apart(seat).is_some_and(|apart| apart.ends) {
             return;
         }
-        if rights.ended() && self.owes_fragment(seat) {
+        let ends = rights.ends();
+        if ends == Some(ByeReason::Revoked) && self.owes_fragment(seat) {
             return self.reset(seat);
         }
-        if rights.ended() {
-            self.owe(seat, &[]); // apart from its cohort, which is about to be given what comes
-            return self.bye(seat, ByeReason::Revoked);
+        if ends != Some(ByeReason::Revoked) {
+            self.recast(seat, rights);
         }
-        self.recast(seat, rights);
+        if let Some(reason) = ends {
+            self.owe(seat, &[]); // apart from its cohort, which is about to be given what comes
+            return self.bye(seat, reason);
+        }
         if let Some(member) = self.member(seat).filter(|member| member.expires_at != rights.expires_at()) {
             member.expires_at = rights.expires_at();
             self.expect_end(seat);

@@ -24,7 +24,7 @@ use super::line::{self, Heard, Line};
 use super::pace::Pace;
 use super::said::{Publication, Said, Wish};
 use crate::activity;
-use crate::arrival::{Arrival, arrive};
+use crate::arrival::{Arrival, Lasts, arrive};
 use crate::ask::{Ask, Start};
 use crate::audited::Door;
 use crate::caller::Household;
@@ -101,15 +101,9 @@ enum End {
 impl Conversation {
     /// Holds a conversation to its end.
     pub async fn hold(shared: Arc<Shared>, line: Line, opening: Opening) {
-        let catalogues = &opening.catalogues;
-        match arrive(&shared, catalogues, &opening.ask.start, &opening.bearer, opening.household, &opening.subscription)
-            .await
-        {
-            Ok(arrival) => {
-                let held = &opening.subscription.granted;
-                arrival.access.is_present(shared.presences.as_ref(), &opening.bearer.claims, held);
-                Self::new(shared, line, opening, arrival).run().await;
-            }
+        let Opening { ask, bearer, household, catalogues, subscription } = &opening;
+        match arrive(&shared, catalogues, &ask.start, bearer, *household, Lasts::Open, subscription).await {
+            Ok(arrival) => Self::new(shared, line, opening, arrival).run().await,
             Err(reason) => goodbye(&shared, line, reason, None).await,
         }
     }

@@ -1,4 +1,4 @@
-//! `connections` and `connections_by_node` in CQL: two tables, written side by side.
+//! `connections` and `connections_by_node` in CQL, written side by side; and `displaced`.
 
 use async_trait::async_trait;
 use futures::future::try_join;
@@ -8,7 +8,7 @@ use schemas::time::Timestamp;
 use uuid::Uuid;
 
 use super::statements::{
-    CONNECTIONS, CONNECTIONS_OF_NODE, PUT_CONNECTION, PUT_CONNECTION_OF_NODE, REMOVE_CONNECTION,
+    CONNECTIONS, CONNECTIONS_OF_NODE, DISPLACE, DISPLACED, PUT_CONNECTION, PUT_CONNECTION_OF_NODE, REMOVE_CONNECTION,
     REMOVE_CONNECTION_OF_NODE,
 };
 use super::{CqlStore, limit, ttl};
@@ -51,12 +51,25 @@ impl Connections for CqlStore {
     async fn connections_of_node(&self, node: NodeId, bucket: u8) -> Result<Vec<ConnectionRef>, StoreError> {
         let of = (node.0, i16::from(bucket), limit(PAGE_ROWS));
         let rows: Vec<(String, String, Uuid)> = self.link.rows(&CONNECTIONS_OF_NODE, of).await?;
-        let found = rows.into_iter().map(|(tenant, sub, id)| {
-            let tenant = Tenant::parse(&tenant).map_err(StoreError::invalid)?;
-            Ok(ConnectionRef { user: User { tenant, sub }, id })
-        });
-        found.collect()
+        rows.into_iter().map(found).collect()
     }
+
+    async fn displace(&self, node: NodeId, one: &ConnectionRef) -> Result<(), StoreError> {
+        let ConnectionRef { user, id } = one;
+        bounds::user(&user.sub)?;
+        let row = (node.0, user.tenant.as_str(), &user.sub, id, ttl(self.lifetimes.displaced));
+        self.link.write(&DISPLACE, row).await
+    }
+
+    async fn displaced(&self, node: NodeId) -> Result<Vec<ConnectionRef>, StoreError> {
+        let rows: Vec<(String, String, Uuid)> = self.link.rows(&DISPLACED, (node.0, limit(PAGE_ROWS))).await?;
+        rows.into_iter().map(found).collect()
+    }
+}
+
+fn found((tenant, sub, id): (String, String, Uuid)) -> Result<ConnectionRef, StoreError> {
+    let tenant = Tenant::parse(&tenant).map_err(StoreError::invalid)?;
+    Ok(ConnectionRef { user: User { tenant, sub }, id })
 }
 
 fn bucket(id: Uuid) -> i16 {

@@ -1,4 +1,5 @@
 //! `connections`: ((tenant, user), connection) → the connection. `connections_by_node`: (node, bucket, tenant, user, connection).
+//! `displaced`: (node, tenant, user, connection).
 
 use async_trait::async_trait;
 use schemas::grant::User;
@@ -6,7 +7,7 @@ use uuid::Uuid;
 
 use super::EmbeddedStore;
 use super::key::{Key, Table};
-use super::tables::Durability;
+use super::tables::{Durability, Tables};
 use crate::bounds;
 use crate::connections::{Connection, ConnectionRef, Connections, bucket_of};
 use crate::error::StoreError;
@@ -49,16 +50,34 @@ impl Connections for EmbeddedStore {
 
     async fn connections_of_node(&self, node: NodeId, bucket: u8) -> Result<Vec<ConnectionRef>, StoreError> {
         let beginning = Key::of(Table::ConnectionsByNode).id(node.0).byte(bucket);
-        self.ask(move |tables, _| {
-            let rows: Vec<(Key, ())> = tables.list(&beginning, None, PAGE_ROWS)?;
-            let found = rows.iter().filter_map(|(key, ())| {
-                let mut parts = key.behind(&beginning);
-                Some(ConnectionRef { user: parts.user()?, id: parts.id()? })
-            });
-            Ok(found.collect())
+        self.ask(move |tables, _| found(tables, &beginning)).await
+    }
+
+    async fn displace(&self, node: NodeId, one: &ConnectionRef) -> Result<(), StoreError> {
+        bounds::user(&one.user.sub)?;
+        let key = Key::of(Table::Displaced).id(node.0).text(one.user.tenant.as_str()).text(&one.user.sub).id(one.id);
+        self.ask(move |tables, lifetimes| {
+            let mut writing = tables.write();
+            writing.put(&key, &(), lifetimes.displaced)?;
+            writing.commit(Durability::Process)
         })
         .await
     }
+
+    async fn displaced(&self, node: NodeId) -> Result<Vec<ConnectionRef>, StoreError> {
+        let beginning = Key::of(Table::Displaced).id(node.0);
+        self.ask(move |tables, _| found(tables, &beginning)).await
+    }
+}
+
+/// The connections whose keys begin so.
+fn found(tables: &Tables, beginning: &Key) -> Result<Vec<ConnectionRef>, StoreError> {
+    let rows: Vec<(Key, ())> = tables.list(beginning, None, PAGE_ROWS)?;
+    let found = rows.iter().filter_map(|(key, ())| {
+        let mut parts = key.behind(beginning);
+        Some(ConnectionRef { user: parts.user()?, id: parts.id()? })
+    });
+    Ok(found.collect())
 }
 
 fn keys(user: &User, id: Uuid, node: NodeId) -> (Key, Key) {

@@ -27,6 +27,7 @@ pub enum Table {
     Receipts,
     ReceiptPositions,
     ReceiptsByUser,
+    Displaced,
 }
 
 /// A key, or the beginning of several.
@@ -140,6 +141,7 @@ impl Table {
             Self::Receipts => 10,
             Self::ReceiptPositions => 11,
             Self::ReceiptsByUser => 12,
+            Self::Displaced => 13,
         }
     }
 }

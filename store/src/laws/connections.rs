@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
+use schemas::limits::USER_BYTES;
 use schemas::time::Timestamp;
 use uuid::Uuid;
 
@@ -114,4 +115,23 @@ pub async fn a_connection_over_its_bounds_is_refused(bench: &dyn Bench) {
     let wide = Connection { channels: vec!["team:7".to_owned(); 65], ..connection(node, 1) };
     is_refused(store.put_connection(&ada, &wide).await);
     assert_eq!(store.connections(&ada).await.unwrap(), []);
+}
+
+/// A node, and no other, hears which connections it is asked to end, each once however often it is asked; and after a while no more.
+pub async fn a_node_hears_what_it_is_asked_to_end_for_a_while(bench: &dyn Bench) {
+    let (store, node, other) = (bench.store(), NodeId(Uuid::new_v4()), NodeId(Uuid::new_v4()));
+    let one = |sub| ConnectionRef { user: somebody(sub), id: Uuid::new_v4() };
+    let (brief, first, second) = (one("ada"), one("ada"), one("ben"));
+    bench.brief().displace(node, &brief).await.unwrap();
+    for asked in [&first, &second, &first] {
+        store.displace(node, asked).await.unwrap();
+    }
+    store.displace(other, &first).await.unwrap();
+    let heard = async |node| store.displaced(node).await.unwrap().into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(heard(node).await, BTreeSet::from([brief, first.clone(), second.clone()]));
+    assert_eq!(heard(other).await, BTreeSet::from([first.clone()]));
+    bench.pass().await;
+    assert_eq!(heard(node).await, BTreeSet::from([first, second]));
+    let nobody = ConnectionRef { user: somebody(&"x".repeat(USER_BYTES + 1)), id: Uuid::new_v4() };
+    is_refused(store.displace(node, &nobody).await);
 }
