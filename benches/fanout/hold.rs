@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use crate::contender::Contender;
 use crate::counters::Counters;
 use crate::crowd::Crowd;
+use crate::deployment::Deployment;
 use crate::error::Failure;
 use crate::machine::{self, cpu_seconds, memory_bytes};
 use crate::marker::now_micros;
 use crate::number::{float, whole};
 use crate::outlet::Outlet;
 use crate::publish::{Pace, Publisher};
-use crate::role::{Deployment, Role};
+use crate::role::Role;
 
 /// A rate is tried for so long.
 const TRIAL_SECONDS: f64 = 15.0;
@@ -86,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<String, Failure> {
 
 impl<'a> Hold<'a> {
     fn open(args: &'a Args) -> Result<Self, Failure> {
-        let deployment = Deployment::find()?;
+        let deployment = Deployment::find("bench")?;
         let deployment =
             deployment.ok_or_else(|| Failure::Usage("TIDEGATE_KAFKA and TIDEGATE_REGISTRY are not set".to_owned()))?;
         let router = deployment.start("router")?;

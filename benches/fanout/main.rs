@@ -3,10 +3,7 @@
 //! A load on servers of streams, ours and others, side by side on loopback. What enters is the command line and the addresses of the services that
 //! `./dev bench` has started; what leaves is a table. It judges nobody: it prints what is met and what is missed, and ends with 0 either way.
 
-mod number;
-mod error;
 mod marker;
-mod machine;
 mod contender;
 mod wire;
 mod counters;
@@ -16,7 +13,6 @@ mod outlet;
 mod publish;
 mod publisher;
 mod floor;
-mod role;
 mod server;
 mod stage;
 mod bystander;
@@ -31,6 +27,7 @@ mod report;
 
 use std::process::ExitCode;
 
+use benches::{deployment, error, machine, number, role};
 use clap::Parser;
 
 use crate::error::Failure;

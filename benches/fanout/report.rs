@@ -10,10 +10,11 @@ use crate::error::Failure;
 const BEGIN: &str = "<!-- figures: begin -->";
 const END: &str = "<!-- figures: end -->";
 /// The parts of the block: file and heading.
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 6] = [
     ("fanout.md", "### Side by side"),
     ("figures.md", "### The straight line"),
     ("router.md", "### The router alone"),
+    ("state.md", "### What is remembered"),
     ("hold.md", "### Many streams held"),
     ("hold-http2.md", "### Many streams held over HTTP/2"),
 ];

@@ -6,10 +6,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::contender::Contender;
+use crate::deployment::Deployment;
 use crate::error::Failure;
 use crate::machine::family;
 use crate::outlet::Outlet;
-use crate::role::{Deployment, Role, beside};
+use crate::role::{Role, beside};
 
 /// Connections over which a peer is published to. Ours has one publisher, as one service would.
 const PEER_OUTLETS: usize = 4;
@@ -59,7 +60,7 @@ impl Server {
     }
 
     fn us() -> Result<Self, Failure> {
-        let deployment = Deployment::find()?;
+        let deployment = Deployment::find("bench")?;
         let deployment =
             deployment.ok_or_else(|| Failure::Usage("TIDEGATE_KAFKA and TIDEGATE_REGISTRY are not set".to_owned()))?;
         let router = deployment.start("router")?;

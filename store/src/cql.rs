@@ -6,6 +6,7 @@
 
 mod statements;
 mod breaker;
+mod meters;
 mod link;
 mod migrations;
 mod cursors;

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::breaker::Breaker;
+use super::meters::Meters;
 use super::statements::{ALL, Kind, Statement};
 use super::{CqlConfig, migrations};
 use crate::error::StoreError;
@@ -47,7 +48,14 @@ pub struct Link {
 
 struct Ready {
     session: Session,
-    statements: HashMap<&'static str, PreparedStatement>,
+    statements: HashMap<&'static str, Prepared>,
+}
+
+/// A statement that the store knows, and how often it was asked.
+struct Prepared {
+    statement: PreparedStatement,
+    kind: Kind,
+    meters: Meters,
 }
 
 /// What became of a compare-and-set.
@@ -93,9 +101,10 @@ impl Link {
     /// # Errors
     /// The store does not answer.
     pub async fn write(&self, statement: &Statement, values: impl SerializeRow) -> Result<(), StoreError> {
-        let (ready, prepared) = self.statement(statement)?;
-        let answer = ready.session.execute_unpaged(&prepared, values).await;
-        self.judge(statement, answer).map(drop)
+        let ready = self.ready()?;
+        let prepared = ready.prepared(statement)?;
+        let answer = ready.session.execute_unpaged(&prepared.statement, values).await;
+        self.judge(prepared, answer).map(drop)
     }
 
     /// Reads rows, page by page.
@@ -106,11 +115,12 @@ impl Link {
     where
         T: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
     {
-        let (ready, prepared) = self.statement(statement)?;
+        let ready = self.ready()?;
+        let prepared = ready.prepared(statement)?;
         let (mut rows, mut from) = (Vec::new(), PagingState::start());
         loop {
-            let answer = ready.session.execute_single_page(&prepared, &values, from).await;
-            let (page, next) = self.judge(statement, answer)?;
+            let answer = ready.session.execute_single_page(&prepared.statement, &values, from).await;
+            let (page, next) = self.judge(prepared, answer)?;
             let page = page.into_rows_result().map_err(StoreError::invalid)?;
             for row in page.rows::<T>().map_err(StoreError::invalid)? {
                 rows.push(row.map_err(StoreError::invalid)?);
@@ -138,9 +148,10 @@ impl Link {
     /// # Errors
     /// The store does not answer; it may have been made.
     pub async fn cas(&self, statement: &Statement, values: impl SerializeRow) -> Result<Cas, StoreError> {
-        let (ready, prepared) = self.statement(statement)?;
-        let answer = ready.session.execute_unpaged(&prepared, values).await;
-        let rows = self.judge(statement, answer)?.into_rows_result().map_err(StoreError::invalid)?;
+        let ready = self.ready()?;
+        let prepared = ready.prepared(statement)?;
+        let answer = ready.session.execute_unpaged(&prepared.statement, values).await;
+        let rows = self.judge(prepared, answer)?.into_rows_result().map_err(StoreError::invalid)?;
         let names: Vec<String> = rows.column_specs().iter().map(|column| column.name().to_owned()).collect();
         let row: Row = rows.first_row().map_err(StoreError::invalid)?;
         let named = names.into_iter().zip(row.columns).filter_map(|(name, value)| Some((name, value?)));
@@ -149,23 +160,22 @@ impl Link {
         Ok(Cas { applied, columns })
     }
 
-    fn statement(&self, statement: &Statement) -> Result<(Arc<Ready>, PreparedStatement), StoreError> {
+    fn ready(&self) -> Result<Arc<Ready>, StoreError> {
         let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner).clone();
         let ready = ready.ok_or_else(|| StoreError::unavailable("it was not reached yet"))?;
-        let prepared = ready.statements.get(statement.text).cloned();
-        let prepared = prepared.ok_or_else(|| StoreError::invalid("a statement is not prepared"))?;
         match self.breaker().admits(Instant::now()) {
-            true => Ok((ready, prepared)),
+            true => Ok(ready),
             false => Err(StoreError::unavailable("it did not answer several times, and is left alone for a moment")),
         }
     }
 
     /// Who fights over one row waits for the others, and says nothing of the store.
-    fn judge<T>(&self, statement: &Statement, answer: Result<T, ExecutionError>) -> Result<T, StoreError> {
+    fn judge<T>(&self, prepared: &Prepared, answer: Result<T, ExecutionError>) -> Result<T, StoreError> {
         let answer = answer.map_err(|error| classify(&error));
+        prepared.meters.asked(answer.is_ok());
         match &answer {
             Ok(_) | Err(StoreError::Invalid { .. }) => self.breaker().answered(),
-            Err(_) if statement.kind == Kind::Lwt => {}
+            Err(_) if prepared.kind == Kind::Lwt => {}
             Err(StoreError::Timeout | StoreError::Unavailable { .. }) => self.breaker().failed(Instant::now()),
         }
         answer
@@ -173,6 +183,12 @@ impl Link {
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ready {
+    fn prepared(&self, statement: &Statement) -> Result<&Prepared, StoreError> {
+        self.statements.get(statement.text).ok_or_else(|| StoreError::invalid("a statement is not prepared"))
     }
 }
 
@@ -213,7 +229,7 @@ async fn prepare(
     statement: &'static Statement,
     plain: &ExecutionProfileHandle,
     reading: &ExecutionProfileHandle,
-) -> Result<(&'static str, PreparedStatement), StoreError> {
+) -> Result<(&'static str, Prepared), StoreError> {
     let prepared = session.prepare(statement.text).await;
     let mut prepared = prepared.map_err(|error| StoreError::invalid(format_args!("{}: {error}", statement.text)))?;
     prepared.set_page_size(PAGE_ROWS);
@@ -225,7 +241,8 @@ async fn prepare(
         Kind::Settled => prepared.set_consistency(Consistency::LocalSerial),
         Kind::Lwt => prepared.set_retry_policy(Some(Arc::new(FallthroughRetryPolicy::new()))),
     }
-    Ok((statement.text, prepared))
+    let (kind, meters) = (statement.kind, Meters::of(statement.kind));
+    Ok((statement.text, Prepared { statement: prepared, kind, meters }))
 }
 
 fn profile(timeout: Duration) -> ExecutionProfile {

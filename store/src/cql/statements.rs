@@ -24,6 +24,18 @@ pub enum Kind {
     Lwt,
 }
 
+impl Kind {
+    /// The word, as in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Read => "read",
+            Self::Settled => "settled",
+            Self::Lwt => "lwt",
+        }
+    }
+}
+
 macro_rules! statements {
     ($($name:ident: $kind:ident $text:literal;)+) => {
         $(pub static $name: Statement = Statement { text: $text, kind: $kind };)+

@@ -4,28 +4,28 @@
 const HIGH_WORD: f64 = 4_294_967_296.0;
 
 /// A count as a figure.
-pub(crate) fn float(count: u64) -> f64 {
+pub fn float(count: u64) -> f64 {
     let word = |bits: u64| f64::from(u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(u32::MAX));
     word(count >> 32) * HIGH_WORD + word(count)
 }
 
 /// A length as a count.
-pub(crate) fn count(length: usize) -> u64 {
+pub fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// A count as an index.
-pub(crate) fn index(count: u64) -> usize {
+pub fn index(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 /// A figure rounded down to a count; below 0 is 0.
-pub(crate) fn whole(figure: f64) -> u64 {
+pub fn whole(figure: f64) -> u64 {
     std::time::Duration::try_from_secs_f64(figure).map_or(0, |seconds| seconds.as_secs())
 }
 
 /// The middle of the figures, the mean of the two middle ones where their count is even.
-pub(crate) fn median(figures: &[f64]) -> Option<f64> {
+pub fn median(figures: &[f64]) -> Option<f64> {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
     let upper = *sorted.get(sorted.len() / 2)?;

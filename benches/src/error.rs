@@ -4,7 +4,7 @@ use std::io;
 
 /// What went wrong, in words for whoever runs the bench.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The system refused something.
     #[error("{what}: {source}")]
     System {
@@ -28,12 +28,12 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// For `map_err`: the system refused `what`.
-    pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { what: what.into(), source }
     }
 
     /// A contender that does not do its part.
-    pub(crate) fn contender(who: &str, detail: impl Into<String>) -> Self {
+    pub fn contender(who: &str, detail: impl Into<String>) -> Self {
         Self::Contender { who: who.to_owned(), detail: detail.into() }
     }
 }

@@ -10,14 +10,14 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const USER_TIME_FIELD: usize = 11;
 
 /// A process and all that it started.
-pub(crate) fn family(pid: u32) -> Vec<u32> {
+pub fn family(pid: u32) -> Vec<u32> {
     let children = read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
     let below = children.split_whitespace().filter_map(|child| child.parse().ok()).flat_map(family);
     std::iter::once(pid).chain(below).collect()
 }
 
 /// Seconds of processor time of all processes together, to the hundredth.
-pub(crate) fn cpu_seconds(pids: &[u32]) -> f64 {
+pub fn cpu_seconds(pids: &[u32]) -> f64 {
     let ticks = |pid: &u32| -> Option<f64> {
         let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (_, behind_name) = stat.rsplit_once(')')?;
@@ -28,19 +28,19 @@ pub(crate) fn cpu_seconds(pids: &[u32]) -> f64 {
 }
 
 /// Bytes of memory of all processes together. A page that several share is counted once (`Pss`).
-pub(crate) fn memory_bytes(pids: &[u32]) -> f64 {
+pub fn memory_bytes(pids: &[u32]) -> f64 {
     let of = |pid: &u32| kibibytes(&read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default(), "Pss:");
     float(pids.iter().map(of).sum::<u64>() * 1024)
 }
 
 /// The load of the last minute.
-pub(crate) fn load() -> f64 {
+pub fn load() -> f64 {
     let text = read_to_string("/proc/loadavg").unwrap_or_default();
     text.split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(f64::NAN)
 }
 
 /// Processor, cores, memory and kernel in a few words.
-pub(crate) fn description() -> String {
+pub fn description() -> String {
     let processor = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = processor.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("unknown processor", |(_, name)| name.trim());

@@ -1,0 +1,28 @@
+//! What is counted of a CQL store: requests, by how they are executed and whether they were answered. Labels are closed enums.
+
+use metrics::{Counter, counter};
+
+use super::statements::Kind;
+
+/// Requests that were executed and answered, or not. The driver's own repetitions are not counted.
+const REQUESTS: &str = "tidegate_store_requests_total";
+
+/// What is counted of one statement, looked up once; statements of one kind share it.
+#[derive(Debug)]
+pub struct Meters {
+    answered: Counter,
+    failed: Counter,
+}
+
+impl Meters {
+    /// Looks them up. The recorder is there already.
+    pub fn of(kind: Kind) -> Self {
+        let of = |outcome: &'static str| counter!(REQUESTS, "kind" => kind.as_str(), "outcome" => outcome);
+        Self { answered: of("answered"), failed: of("failed") }
+    }
+
+    /// The statement was executed.
+    pub fn asked(&self, answered: bool) {
+        if answered { self.answered.increment(1) } else { self.failed.increment(1) }
+    }
+}
