@@ -7,18 +7,19 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use http::{HeaderMap, StatusCode, Uri, header};
 use schemas::channel::{Channel, ChannelPattern};
 use schemas::limits;
 use schemas::position::{Position, Presented};
-use schemas::problem::Slug;
+use schemas::problem::{Problem, Slug};
 use schemas::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::Device;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::acks::{Acknowledging, Kept};
 use crate::ask::{Ask, pairs};
@@ -31,39 +32,64 @@ use crate::{bearer, cors};
 /// When to ask again, while the store is away.
 const AGAIN_SECONDS: u64 = 5;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Acknowledgement)]
 struct Said {
+    /// What stands before this position was received.
+    #[schema(max_length = 1024)]
     id: String,
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9._-]{1,64}$")]
     device: Device,
+    /// Those that the stream asked for.
+    #[schema(min_items = 1, max_items = 64)]
     channels: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Acknowledged)]
 struct Answer {
     stored: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Cursors)]
 struct Standing {
+    #[schema(inline)]
     cursors: Vec<Stands>,
 }
 
 /// Where a device stands: behind this position it has acknowledged nothing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Stands {
+    #[schema(value_type = String)]
     device: Device,
     channels: Vec<String>,
     id: String,
+    #[schema(format = DateTime)]
     acknowledged_at: String,
 }
 
 /// `POST /v1/acks`, `GET /v1/acks`.
-pub fn routes(shared: Arc<Shared>) -> Router {
-    let cors = cors::with_bodies(&shared.config.origins);
-    Router::new().route("/v1/acks", post(acknowledge).get(stand)).layer(cors).with_state(shared)
+pub fn routes(origins: &[String]) -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::default().routes(routes!(acknowledge, stand)).layer(cors::with_bodies(origins))
 }
 
+/// Acknowledge a position.
+///
+/// Of a user's device, for `resume=<device>`. For `navigator.sendBeacon`, too: any content type, and a ticket or a cookie says whose it is.
+#[utoipa::path(
+    post, path = "/v1/acks", operation_id = "acknowledge",
+    security(("token" = []), ("cookie" = [])),
+    params(("ticket" = inline(Option<String>), Query, description = "Of POST /v1/tickets.")),
+    request_body = Said,
+    responses(
+        (status = 200, description = "It is stored.", body = Answer),
+        (status = 202, description = "It waits for the store.", body = Answer),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 503, response = Problem),
+    )
+)]
 async fn acknowledge(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     match kept(&shared, request).await {
         Ok(kept) => {
@@ -77,6 +103,16 @@ async fn acknowledge(State(shared): State<Arc<Shared>>, request: Request) -> Res
     }
 }
 
+/// Where a user's devices stand on a channel.
+#[utoipa::path(
+    get, path = "/v1/acks", operation_id = "cursors",
+    security(("token" = []), ("cookie" = [])),
+    params(("channel" = String, Query, max_length = 256)),
+    responses(
+        (status = 200, description = "What is stored of it: behind its id a device has acknowledged nothing.", body = Standing),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 503, response = Problem),
+    )
+)]
 async fn stand(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (head, _) = request.into_parts();
     match standing(&shared, &head.uri, &head.headers).await {

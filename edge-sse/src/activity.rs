@@ -9,11 +9,11 @@ mod said;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use axum::{Json, Router};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -28,14 +28,20 @@ use serde::Serialize;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use utoipa::ToSchema;
+use utoipa::openapi::HttpMethod;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::audited::Door;
 use crate::config::Config;
 use crate::edge::Shared;
 use crate::limit::Limit;
+use crate::realtime::{self, As};
 use crate::refusal::{Refusal, answer, problem};
-use crate::{bearer, cors, metrics, realtime};
+use crate::{bearer, cors, metrics};
+use said::Written;
 use table::{Activities, Activity, Over, Room, SILENCE, Tell};
 
 pub use said::Said;
@@ -57,9 +63,11 @@ pub struct Live {
     changed: Notify,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ActivityTaken)]
 struct Taken {
     active: bool,
+    /// Silence for so long ends it.
     silence_ms: u64,
 }
 
@@ -77,20 +85,48 @@ impl Live {
 }
 
 /// `POST /v1/typing`, also under its first name, and `POST /v1/viewing`.
-pub fn routes(shared: Arc<Shared>) -> Router {
-    let first = Router::new().route(realtime::TYPING, post(typing).get(typing)).layer(from_fn(realtime::by_body));
-    Router::new()
-        .route("/v1/typing", post(typing))
-        .route("/v1/viewing", post(viewing))
-        .merge(first)
-        .layer(cors::with_bodies(&shared.config.origins))
-        .with_state(shared)
+pub fn routes(origins: &[String]) -> OpenApiRouter<Arc<Shared>> {
+    let same = |method| As { method, today: "/v1/typing", status: StatusCode::ACCEPTED };
+    let answers = [same(HttpMethod::Get), same(HttpMethod::Post)];
+    let first = realtime::door(realtime::TYPING, &answers, post(typing).get(typing));
+    OpenApiRouter::default()
+        .routes(routes!(typing))
+        .routes(routes!(viewing))
+        .merge(OpenApiRouter::default().routes(first).layer(from_fn(realtime::by_body)))
+        .layer(cors::with_bodies(origins))
 }
 
+/// Say that you type.
+///
+/// Silence of three seconds ends it. Parameters stand in the body, or in the query; also /api/v1/realtime/typing, GET and POST. Told in
+/// channels whose kind says so.
+#[utoipa::path(
+    post, path = "/v1/typing", operation_id = "typing",
+    security(("token" = []), ("cookie" = [])),
+    request_body = Written,
+    responses(
+        (status = 202, description = "The log has what is told of it.", body = Taken),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 422, response = Problem), (status = 429, response = Problem), (status = 503, response = Problem),
+    )
+)]
 async fn typing(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     answered(&shared, Matter::Typing, Door::Typing, request).await
 }
 
+/// Say that you look at something.
+///
+/// As /v1/typing.
+#[utoipa::path(
+    post, path = "/v1/viewing", operation_id = "viewing",
+    security(("token" = []), ("cookie" = [])),
+    request_body = Written,
+    responses(
+        (status = 202, description = "The log has what is told of it.", body = Taken),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 422, response = Problem), (status = 429, response = Problem), (status = 503, response = Problem),
+    )
+)]
 async fn viewing(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     answered(&shared, Matter::Viewing, Door::Viewing, request).await
 }

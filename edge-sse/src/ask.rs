@@ -18,7 +18,7 @@ pub const REWIND_EVENTS: u32 = 10_000;
 /// Names of the query under which a position may come, in their order.
 const POSITION_NAMES: [&str; 3] = ["lastEventId", "last_event_id", "lastEvent"];
 /// Every name of the query.
-const KNOWN: &str =
+pub const KNOWN: &str =
     "channel, named, filter, lastEventId, last_event_id, lastEvent, since, rewind, resume, ticket, access_token";
 
 /// A parsed request.

@@ -5,16 +5,19 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Router};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use policy::{Catalogues, IdentityError};
-use schemas::problem::Slug;
+use schemas::problem::{Problem, Slug};
+use utoipa::openapi::HttpMethod;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use crate::arrival::{Arrival, Lasts, arrive};
 use crate::ask::Ask;
@@ -24,11 +27,13 @@ use crate::edge::Shared;
 use crate::encoding::{Encoding, Member};
 use crate::grants::Bearer;
 use crate::notice::ByeReason;
+use crate::parameters::{Begins, Channels, GoesOn, Named};
+use crate::realtime::As;
 use crate::refusal::{Refusal, problem};
 use crate::stream::{Parts, Stream, bye, opened};
 use crate::subscription::Subscription;
 use crate::takeover::{MayTakeOver, Takeover};
-use crate::{acks, bearer, coded, cors, page, realtime, subscribing};
+use crate::{acks, bearer, coded, cors, realtime, subscribing};
 
 /// What the listener says of a request.
 struct From {
@@ -36,21 +41,21 @@ struct From {
     may_take_over: bool,
 }
 
-/// The edge's routes.
-pub fn routes(shared: Arc<Shared>) -> Router {
-    let streams = Router::new()
-        .route("/v1/stream", get(stream).head(not_allowed).fallback(not_allowed))
-        .layer(cors::layer(&shared.config.origins))
-        .merge(by_first_name(&shared.config.origins))
-        .with_state(shared);
-    streams.merge(page::routes())
+/// `GET /v1/stream`, also under its first name.
+pub fn routes(origins: &[String]) -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::default()
+        .routes(routes!(stream).map(|methods| methods.head(not_allowed).fallback(not_allowed)))
+        .layer(cors::layer(origins))
+        .merge(by_first_name(origins))
 }
 
 /// The same under the first specification's name, where a POST may say what it wants in its body.
-fn by_first_name(origins: &[String]) -> Router<Arc<Shared>> {
+fn by_first_name(origins: &[String]) -> OpenApiRouter<Arc<Shared>> {
     let methods = get(stream).post(stream).head(not_allowed).fallback(not_allowed);
-    Router::new()
-        .route(realtime::SUBSCRIBE, methods)
+    let same = |method| As { method, today: "/v1/stream", status: StatusCode::OK };
+    let answers = [same(HttpMethod::Get), same(HttpMethod::Post)];
+    OpenApiRouter::default()
+        .routes(realtime::door(realtime::SUBSCRIBE, &answers, methods))
         .layer(from_fn(realtime::by_body))
         .layer(cors::with_bodies(origins))
 }
@@ -61,6 +66,21 @@ async fn not_allowed() -> Response {
     answer
 }
 
+/// An event stream.
+///
+/// Opens with `tidegate.ready`; every block's id is the position of the whole stream. Without a start it begins now. An unknown parameter
+/// is 400.
+#[utoipa::path(
+    get, path = "/v1/stream", operation_id = "stream",
+    security((), ("token" = []), ("cookie" = [])),
+    params(Channels, Named, GoesOn, Begins),
+    responses(
+        (status = 200, description = "The stream; or `tidegate.bye` and the end, where it cannot be served now.",
+            body = String, content_type = "text/event-stream"),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 405, response = Problem),
+    )
+)]
 async fn stream(
     State(shared): State<Arc<Shared>>,
     may_take_over: Option<Extension<MayTakeOver>>,

@@ -33,10 +33,7 @@ use crate::tail::{Tail, TailError, World};
 use crate::upkeep::look_after;
 use crate::wake::Wakers;
 use crate::windows::Windows;
-use crate::{
-    acking, activity, door, grants, heartbeat, history, metrics, presence, readiness, renewal, socket, subscribing,
-    tickets,
-};
+use crate::{activity, doors, grants, heartbeat, history, metrics, page, presence, readiness};
 use schemas::clock::Clock;
 
 /// After the tail could not begin, or ended, it is begun again after so long.
@@ -227,19 +224,13 @@ impl Edge {
     /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, `POST /v1/tickets`, `POST /v1/connections/{id}/token`, `POST /v1/acks`,
     /// `/v1/subscriptions/{device}`, `POST /v1/typing`, `POST /v1/viewing`, `PUT` and `GET /v1/presence`, and the page at `/`.
     pub fn routes(&self) -> Router {
-        let shared = || self.shared.clone();
-        let asking = tickets::routes(shared()).merge(renewal::routes(shared()));
-        let saying = activity::routes(shared())
-            .merge(presence::routes(shared()))
-            .merge(acking::routes(shared()))
-            .merge(subscribing::routes(shared()));
-        door::routes(shared()).merge(socket::routes(shared())).merge(asking).merge(saying)
+        Router::from(doors::all(&self.shared.config.origins).with_state(self.shared.clone())).merge(page::routes())
     }
 
     /// `GET /v1/events`: history and long-poll. Apart from the other routes, because `POST` on the same path may belong to another role of
     /// the process; who serves it says which origins may read.
     pub fn history(&self) -> Router {
-        history::routes(self.shared.clone())
+        history::routes().with_state(self.shared.clone()).into()
     }
 
     /// An open connection of a signed-in user goes on with another token of theirs: its rights are decided anew, and it ends with this one.

@@ -3,9 +3,10 @@
 use schemas::lane::Lane;
 use schemas::partition::DeliveryPartition;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What a client is told, as data of `tidegate.gap`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Gap {
     /// The lane.
     pub lane: Lane,
@@ -23,8 +24,9 @@ pub struct Gap {
 }
 
 /// Why there is a gap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = GapReason)]
 pub enum Reason {
     /// Retention has cut what stood there.
     Expired,

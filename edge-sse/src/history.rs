@@ -5,18 +5,22 @@
 
 mod ask;
 mod text;
+mod described;
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Router};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Uri, header};
-use schemas::problem::Slug;
+use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
+use schemas::problem::{Problem, Slug};
 use tokio::time::Instant;
+use utoipa::openapi::HttpMethod;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::acks;
 use crate::allowance::Asks;
@@ -31,19 +35,37 @@ use crate::gap::Gap;
 use crate::limit::Limit;
 use crate::metrics;
 use crate::notice::ByeReason;
+use crate::parameters::{Begins, Channels, GoesOn};
 use crate::reading::{Gathered, Leaves, Reading};
-use crate::realtime;
+use crate::realtime::{self, As};
 use crate::refusal::{Refusal, problem};
 use crate::subscribing;
 use crate::subscription::Refused;
 use ask::{Form, HistoryAsk};
+use described::{Page, Pages, Positioned};
 use text::Text;
 
 /// `GET /v1/events`, also under its first name. `POST` on the same paths belongs to others.
-pub fn routes(shared: Arc<Shared>) -> Router {
-    Router::new().route("/v1/events", get(events)).route(realtime::EVENTS, get(events)).with_state(shared)
+pub fn routes() -> OpenApiRouter<Arc<Shared>> {
+    let same = As { method: HttpMethod::Get, today: "/v1/events", status: StatusCode::OK };
+    let first = realtime::door(realtime::EVENTS, &[same], get(events));
+    OpenApiRouter::default().routes(routes!(events)).routes(first)
 }
 
+/// History and long-poll.
+///
+/// What stands behind a position, at once or as soon as there is something. Positions are those of the stream. A page has 1 MiB at most.
+#[utoipa::path(
+    get, path = "/v1/events", operation_id = "history",
+    security((), ("token" = []), ("cookie" = [])),
+    params(Channels, GoesOn, Begins, Pages),
+    responses(
+        (status = 200, description = "A page; or lines, until nothing came for `wait`.",
+            content((Page = "application/json"), (Positioned = "application/x-ndjson"))),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 405, response = Problem), (status = 429, response = Problem), (status = 503, response = Problem),
+    )
+)]
 async fn events(
     State(shared): State<Arc<Shared>>,
     caller: Option<Extension<Caller>>,

@@ -70,6 +70,9 @@ mod acks;
 mod acking;
 mod subscribing;
 mod renewal;
+mod described;
+mod parameters;
+mod doors;
 mod edge;
 
 #[cfg(test)]
@@ -84,6 +87,7 @@ mod record_laws;
 
 pub use caller::{Caller, Household, Place};
 pub use config::{Config, Over};
+pub use doors::openapi;
 pub use edge::{Dependencies, Edge};
 pub use patient::Patient;
 pub use publication::Publish;

@@ -14,6 +14,7 @@ mod door;
 mod said;
 mod seen;
 mod seats;
+mod described;
 #[cfg(test)]
 mod simulation;
 

@@ -8,10 +8,17 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{Method, Uri};
+use axum::routing::MethodRouter;
+use http::{Method, StatusCode, Uri};
 use schemas::problem::Slug;
 use serde_json::{Map, Value};
+use utoipa::openapi::path::{Operation, OperationBuilder, Paths};
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::schema::{AdditionalProperties, Schema};
+use utoipa::openapi::{ContentBuilder, HttpMethod, ObjectBuilder, Response as Answer};
+use utoipa_axum::router::UtoipaMethodRouter;
 
+use crate::described;
 use crate::refusal::{Refusal, problem};
 
 /// `/v1/stream`.
@@ -29,6 +36,44 @@ pub const PRESENCE: &str = "/api/v1/realtime/presence";
 const BODY_BYTES: usize = 32 * 1024;
 /// How long a body may take.
 const BODY_WAIT: Duration = Duration::from_secs(10);
+
+/// What one method of a door does under its first name.
+pub struct As {
+    /// The method.
+    pub method: HttpMethod,
+    /// The door that does the same today; after its method, where that is another one.
+    pub today: &'static str,
+    /// Where all is well.
+    pub status: StatusCode,
+}
+
+/// A door under its first name, described by its name of today: one description for each method that it has.
+pub fn door<S>(name: &str, described: &[As], methods: MethodRouter<S>) -> UtoipaMethodRouter<S> {
+    let mut paths = Paths::new();
+    for same in described {
+        paths.add_path_operation(name, vec![same.method.clone()], same.operation());
+    }
+    (Vec::new(), paths, methods)
+}
+
+impl As {
+    fn operation(&self) -> Operation {
+        let like = format!("As {}", self.today);
+        let operation = OperationBuilder::new().response(self.status.as_str(), Answer::new(format!("{like}.")));
+        if self.method == HttpMethod::Post {
+            let summary = format!("{like}, with its parameters in the body.");
+            return operation.summary(Some(summary)).request_body(Some(parameters())).build();
+        }
+        operation.summary(Some(format!("{like}."))).build()
+    }
+}
+
+/// Parameters in a body: `channels` is `channel`, of which there may be several; all else as in the query.
+fn parameters() -> RequestBody {
+    let object = ObjectBuilder::new().property("channels", described::channels());
+    let object = object.additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)));
+    RequestBodyBuilder::new().content("application/json", ContentBuilder::new().schema(Some(object)).build()).build()
+}
 
 /// Moves the parameters of a POST's body into the query.
 pub async fn by_body(request: Request, next: Next) -> Response {

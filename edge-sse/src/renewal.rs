@@ -6,16 +6,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use http::header;
 use http::request::Parts;
 use policy::Claims;
-use schemas::problem::Slug;
+use schemas::problem::{Problem, Slug};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use crate::audited::Door;
@@ -23,25 +24,43 @@ use crate::edge::Shared;
 use crate::refusal::{Refusal, problem};
 use crate::rights::Renewed;
 use crate::tickets::json_body;
-use crate::{bearer, cors};
+use crate::{bearer, cors, described};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = FreshToken)]
 struct Fresh {
     token: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Renewed)]
 struct Lives {
+    /// None where the token does not end.
+    #[schema(format = DateTime)]
     expires_at: Option<String>,
 }
 
 /// `POST /v1/connections/{id}/token`.
-pub fn routes(shared: Arc<Shared>) -> Router {
-    let cors = cors::with_bodies(&shared.config.origins);
-    Router::new().route("/v1/connections/{id}/token", post(renew)).layer(cors).with_state(shared)
+pub fn routes(origins: &[String]) -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::default().routes(described::may_be_empty(routes!(renew))).layer(cors::with_bodies(origins))
 }
 
+/// A fresh token for an open stream.
+///
+/// The stream or WebSocket of this `connection_id` goes on with the new token's end and rights, without connecting again. The token stands
+/// in the header, the cookie, or the body.
+#[utoipa::path(
+    post, path = "/v1/connections/{id}/token", operation_id = "renewToken",
+    security(("token" = []), ("cookie" = []), ()),
+    params(("id" = String, Path, format = "uuid")),
+    request_body = Fresh,
+    responses(
+        (status = 200, description = "Until when it lives now.", body = Lives),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 404, response = Problem), (status = 503, response = Problem),
+    )
+)]
 async fn renew(State(shared): State<Arc<Shared>>, Path(id): Path<String>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     match renewed(&shared, &id, &head, body).await {

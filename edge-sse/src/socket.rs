@@ -11,15 +11,17 @@ mod conversation;
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use axum::routing::any;
-use axum::{Extension, Router};
 use http::{HeaderMap, Uri};
 use schemas::audit::Who;
-use schemas::problem::Slug;
+use schemas::problem::{Problem, Slug};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use crate::acks;
 use crate::ask::{Ask, pairs};
@@ -28,6 +30,7 @@ use crate::bearer;
 use crate::caller::{Caller, Household};
 use crate::cors;
 use crate::edge::Shared;
+use crate::parameters::{Begins, GoesOn, SocketChannels, Token};
 use crate::refusal::{Refusal, problem};
 use crate::subscription::Subscription;
 use conversation::{Conversation, Opening};
@@ -43,11 +46,23 @@ const HARD_LIMIT: usize = 4;
 const FURTHER: &str = ", token";
 
 /// `GET /v1/ws`.
-pub fn routes(shared: Arc<Shared>) -> Router {
-    // Over HTTP/2 the method is CONNECT.
-    Router::new().route("/v1/ws", any(upgrade)).with_state(shared)
+pub fn routes(_origins: &[String]) -> OpenApiRouter<Arc<Shared>> {
+    // Over HTTP/2 the method is CONNECT, which OpenAPI does not know.
+    OpenApiRouter::default().routes(routes!(upgrade).map(|_get| any(upgrade)))
 }
 
+/// A WebSocket.
+///
+/// Subscribes, unsubscribes and publishes without connecting again; its messages are in the AsyncAPI description.
+#[utoipa::path(
+    get, path = "/v1/ws", operation_id = "socket",
+    security((), ("token" = []), ("cookie" = [])),
+    params(SocketChannels, GoesOn, Begins, Token),
+    responses(
+        (status = 101, description = "The conversation begins."),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+    )
+)]
 async fn upgrade(
     State(shared): State<Arc<Shared>>,
     caller: Option<Extension<Caller>>,

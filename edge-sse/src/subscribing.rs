@@ -5,18 +5,19 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::{Method, StatusCode, header};
 use policy::Claims;
 use schemas::channel::ChannelPattern;
 use schemas::grant::User;
 use schemas::limits::CHANNELS_PER_CONNECTION;
-use schemas::problem::Slug;
+use schemas::problem::{Problem, Slug};
 use serde::{Deserialize, Serialize};
 use store::{Device, KeptSubscription, Store, StoreError};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::ask::Ask;
 use crate::audited::Door;
@@ -28,24 +29,36 @@ use crate::{bearer, cors};
 /// When to ask again, while the store is away.
 const AGAIN_SECONDS: u64 = 5;
 
-#[derive(Debug, Deserialize)]
+/// Whose subscription it is.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[allow(dead_code, reason = "only described")]
+struct OfDevice {
+    #[param(value_type = String, pattern = "^[A-Za-z0-9._-]{1,64}$")]
+    device: Device,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Subscription)]
 struct Wish {
+    #[schema(min_items = 1, max_items = 64)]
     channels: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeptSubscription)]
 struct Kept {
+    #[schema(value_type = String)]
     device: Device,
     channels: Vec<String>,
 }
 
 /// `PUT|GET|DELETE /v1/subscriptions/{device}`.
-pub fn routes(shared: Arc<Shared>) -> Router {
+pub fn routes(origins: &[String]) -> OpenApiRouter<Arc<Shared>> {
     let methods = [Method::GET, Method::PUT, Method::DELETE];
-    let cors = cors::with_bodies(&shared.config.origins).allow_methods(methods);
-    let routes = get(look).put(keep).delete(forget);
-    Router::new().route("/v1/subscriptions/{device}", routes).layer(cors).with_state(shared)
+    let cors = cors::with_bodies(origins).allow_methods(methods);
+    OpenApiRouter::default().routes(routes!(look, keep, forget)).layer(cors)
 }
 
 /// What a request that names a device and no channel subscribes to: what the device keeps.
@@ -62,6 +75,17 @@ pub async fn fill(shared: &Shared, claims: &Claims, ask: &mut Ask) -> Result<(),
     ask.has_channels()
 }
 
+/// What a device subscribes to.
+#[utoipa::path(
+    get, path = "/v1/subscriptions/{device}", operation_id = "subscription",
+    security(("token" = []), ("cookie" = [])),
+    params(OfDevice),
+    responses(
+        (status = 200, description = "Its channels.", body = Kept),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 404, response = Problem),
+        (status = 503, response = Problem),
+    )
+)]
 async fn look(State(shared): State<Arc<Shared>>, Path(device): Path<String>, request: Request) -> Response {
     let (head, _) = request.into_parts();
     let found = async {
@@ -73,6 +97,20 @@ async fn look(State(shared): State<Arc<Shared>>, Path(device): Path<String>, req
     answer(found.await.map(Some))
 }
 
+/// Keep what a device subscribes to.
+///
+/// Applied when a stream or page with `resume=<device>` names no channel.
+#[utoipa::path(
+    put, path = "/v1/subscriptions/{device}", operation_id = "keepSubscription",
+    security(("token" = []), ("cookie" = [])),
+    params(OfDevice),
+    request_body = Wish,
+    responses(
+        (status = 200, description = "It is kept.", body = Kept),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 503, response = Problem),
+    )
+)]
 async fn keep(State(shared): State<Arc<Shared>>, Path(device): Path<String>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let kept = async {
@@ -87,6 +125,17 @@ async fn keep(State(shared): State<Arc<Shared>>, Path(device): Path<String>, req
     answer(kept.await)
 }
 
+/// Keep nothing for a device.
+#[utoipa::path(
+    delete, path = "/v1/subscriptions/{device}", operation_id = "forgetSubscription",
+    security(("token" = []), ("cookie" = [])),
+    params(OfDevice),
+    responses(
+        (status = 204, description = "Nothing is kept."),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 503, response = Problem),
+    )
+)]
 async fn forget(State(shared): State<Arc<Shared>>, Path(device): Path<String>, request: Request) -> Response {
     let (head, _) = request.into_parts();
     let gone = async {

@@ -13,6 +13,7 @@ use schemas::limits;
 use schemas::partition::DeliveryPartition;
 use schemas::problem::Slug;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::audited;
 use crate::entry::{channel_key, kind_key, partitions_under};
@@ -35,7 +36,7 @@ pub struct Subscription {
 }
 
 /// A channel that is refused, as notices say it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Refused {
     /// As it was asked for.
     pub channel: String,
@@ -44,7 +45,7 @@ pub struct Refused {
 }
 
 /// Why a channel is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusedReason {
     /// Policy says no.

@@ -6,46 +6,65 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use http::header;
 use http::request::Parts;
 use schemas::channel::ChannelPattern;
 use schemas::limits;
-use schemas::problem::Slug;
+use schemas::problem::{Problem, Slug};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::audited::Door;
 use crate::edge::Shared;
 use crate::refusal::{Refusal, problem};
-use crate::{bearer, cors};
+use crate::{bearer, cors, described};
 
 /// Bytes of a body: 64 channels of 256 bytes, quoted.
 pub const BODY_BYTES: usize = 32 * 1024;
 /// How long a body may take.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TicketWish)]
 struct Wish {
+    /// For no others than these.
+    #[schema(nullable = false, max_items = 64)]
     channels: Option<Vec<String>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Ticket)]
 struct Given {
     ticket: String,
+    #[schema(format = DateTime)]
     expires_at: String,
 }
 
 /// `POST /v1/tickets`.
-pub fn routes(shared: Arc<Shared>) -> Router {
-    let cors = cors::with_bodies(&shared.config.origins);
-    Router::new().route("/v1/tickets", post(give)).layer(cors).with_state(shared)
+pub fn routes(origins: &[String]) -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::default().routes(described::may_be_empty(routes!(give))).layer(cors::with_bodies(origins))
 }
 
+/// A ticket for a URL.
+///
+/// Where no header can be sent: presented as `?ticket=` for 60 s, it opens streams, history and WebSockets with the rights of the token, and
+/// nothing else.
+#[utoipa::path(
+    post, path = "/v1/tickets", operation_id = "ticket",
+    security(("token" = []), ("cookie" = [])),
+    request_body = Wish,
+    responses(
+        (status = 200, description = "The ticket.", body = Given),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 413, response = Problem), (status = 503, response = Problem),
+    )
+)]
 async fn give(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     match ticket(&shared, &head, body).await {

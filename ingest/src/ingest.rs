@@ -8,7 +8,6 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use journal::{AuditLog, Journal, Registry, TopicNames};
 use policy::{Catalogues, Claims, Doorkeeper};
 use schemas::cloudevent::PostedEvent;
@@ -16,19 +15,21 @@ use schemas::problem::Problem;
 use schemas::readiness::Readiness;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::config::Config;
+use crate::described::{Batch, CloudEvent, Payload};
 use crate::error::{Refused, RunError};
 use crate::health::Health;
-use crate::intake::Intake;
+use crate::intake::{Accepted, Intake};
 use crate::known::Known;
 use crate::metrics;
 use crate::outbox::Outbox;
 use crate::problem::respond;
 use crate::registered::{Current, Registered};
 
-/// What the first specification calls `/v1/events`.
-const FIRST_NAME: &str = "/api/v1/realtime/events";
 /// How long a shutdown waits for what was handed to the log.
 const FLUSH_WAIT: Duration = Duration::from_secs(5);
 
@@ -71,8 +72,7 @@ impl Ingest {
 
     /// `POST /v1/events`, also under its first name. Other methods and paths are the caller's.
     pub fn routes(&self) -> Router {
-        let events = || post(post_events);
-        Router::new().route("/v1/events", events()).route(FIRST_NAME, events()).with_state(self.intake.clone())
+        doors().with_state(self.intake.clone()).into()
     }
 
     /// Publishes one event, structured CloudEvents JSON, for a bearer of these claims; returns when the log has it. The first poll fixes its
@@ -175,11 +175,48 @@ impl Ingest {
     }
 }
 
+/// What [`Ingest::routes`] serves, for `/openapi.json`. Refusals are the `Problem` of the whole.
+#[must_use]
+pub fn openapi() -> OpenApi {
+    doors().into_openapi()
+}
+
+fn doors() -> OpenApiRouter<Arc<Intake>> {
+    OpenApiRouter::default().routes(routes!(post_events)).routes(routes!(by_first_name))
+}
+
+/// Publish events.
+///
+/// One CloudEvent (structured, or binary with `ce-*` headers), or a batch, all or nothing. Answered when the log has them all.
+#[utoipa::path(
+    post, path = "/v1/events", operation_id = "publish",
+    security((), ("token" = []), ("cookie" = [])),
+    request_body(content(
+        (CloudEvent = "application/cloudevents+json"),
+        (Batch = "application/cloudevents-batch+json"),
+        (Payload = "application/json"),
+    )),
+    responses(
+        (status = 202, description = "The log has them.", body = Accepted),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 405, response = Problem), (status = 413, response = Problem), (status = 415, response = Problem),
+        (status = 422, response = Problem), (status = 503, response = Problem),
+    )
+)]
 async fn post_events(State(intake): State<Arc<Intake>>, request: Request) -> Response {
     match intake.accept(request).await {
         Ok(accepted) => (StatusCode::ACCEPTED, Json(accepted)).into_response(),
         Err(refused) => refuse(&intake.config, refused),
     }
+}
+
+/// As /v1/events.
+#[utoipa::path(
+    post, path = "/api/v1/realtime/events", operation_id = "publishByFirstName",
+    responses((status = 202, description = "As /v1/events."))
+)]
+async fn by_first_name(intake: State<Arc<Intake>>, request: Request) -> Response {
+    post_events(intake, request).await
 }
 
 fn refuse(config: &Config, refused: Refused) -> Response {

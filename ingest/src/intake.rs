@@ -21,6 +21,7 @@ use schemas::time::Timestamp;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::Span;
+use utoipa::ToSchema;
 
 use crate::audited::{self, Bearer};
 use crate::config::Config;
@@ -33,11 +34,13 @@ use crate::request::{self, Form};
 use crate::{admit, trace, validate};
 
 /// What a taken request is answered with.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Accepted {
     /// Every event's id, in order.
+    #[schema(value_type = Vec<String>)]
     ids: Vec<EventId>,
-    /// Those that were acknowledged before.
+    /// Those that were stored before; may be empty.
+    #[schema(value_type = Vec<String>)]
     known: Vec<EventId>,
 }
 

@@ -18,13 +18,14 @@ mod trace;
 mod outbox;
 mod intake;
 mod problem;
+mod described;
 mod health;
 mod ingest;
 mod publish;
 
 pub use config::Config;
 pub use error::{AdmitError, Cause, Refused, RequestError, RunError, StoreError, ValidateError};
-pub use ingest::Ingest;
+pub use ingest::{Ingest, openapi};
 pub use problem::respond;
 pub use publish::{
     ConnectError, DeclareError, Declared, PublishError, Publisher, PublisherEvent, PublisherSettings, Receipt,

@@ -83,7 +83,7 @@ pub struct EncodeError {
 }
 
 /// One place where JSON does not fit a schema.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct Mismatch {
     /// A JSON pointer (RFC 6901) into the payload.
     pub pointer: String,

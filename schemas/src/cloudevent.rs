@@ -7,7 +7,9 @@ mod texts;
 mod kafka;
 mod posted;
 mod render;
+mod described;
 
+pub use described::Described;
 pub use render::render;
 
 use crate::event::Attributes;

@@ -3,14 +3,20 @@
 //! A slug and words enter, a problem leaves. Statuses and titles stand here only, one for each slug.
 
 use serde::Serialize;
+use utoipa::openapi::{ContentBuilder, ObjectBuilder, Ref, RefOr, Response, ResponseBuilder, Type};
+use utoipa::{ToResponse, ToSchema};
 
 use crate::avro::Mismatch;
 
+/// The media type of a problem (RFC 9457 section 3).
+const MEDIA_TYPE: &str = "application/problem+json";
+
 /// What is wrong, why, and what to do. Never holds a payload, a token or anything that policy withholds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
     /// `urn:tidegate:problem:<slug>`.
     #[serde(rename = "type")]
+    #[schema(schema_with = kinds)]
     pub kind: String,
     /// The slug's short title, always the same for one slug.
     pub title: &'static str,
@@ -18,14 +24,17 @@ pub struct Problem {
     pub status: u16,
     /// This occurrence, and what to do about it.
     pub detail: String,
-    /// The index in a batch.
+    /// Which event of a batch, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub index: Option<usize>,
     /// Where a payload does not fit its schema.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(inline)]
     pub errors: Vec<Mismatch>,
     /// Seconds after which a retry makes sense; also the header `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retry_after: Option<u64>,
     /// What `WWW-Authenticate` says (RFC 6750 section 3); only with 401.
     #[serde(skip)]
@@ -109,12 +118,18 @@ impl Slug {
         }
     }
 
+    /// As a problem's `type` says it.
+    #[must_use]
+    pub fn urn(self) -> String {
+        format!("urn:tidegate:problem:{}", self.parts().0)
+    }
+
     /// A problem of this slug.
     #[must_use]
     pub fn problem(self, detail: impl Into<String>) -> Problem {
-        let (word, status, title) = self.parts();
+        let (_, status, title) = self.parts();
         Problem {
-            kind: format!("urn:tidegate:problem:{word}"),
+            kind: self.urn(),
             title,
             status,
             detail: detail.into(),
@@ -133,4 +148,19 @@ impl Problem {
         let problem = Slug::Unauthorized.problem("the token is not taken here; get a fresh one");
         Self { challenge: Some(INVALID_TOKEN), ..problem }
     }
+}
+
+/// Any refusal of any door, as descriptions say it: `response = Problem`.
+impl<'r> ToResponse<'r> for Problem {
+    fn response() -> (&'r str, RefOr<Response>) {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Self::name()))).build();
+        let response = ResponseBuilder::new().description("Why not, and what to do.").content(MEDIA_TYPE, content);
+        ("Problem", response.build().into())
+    }
+}
+
+/// Every slug, and no other.
+fn kinds() -> ObjectBuilder {
+    let urn = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Slug::ALL.map(Slug::urn)));
+    urn.description(Some("`urn:tidegate:problem:<slug>`."))
 }

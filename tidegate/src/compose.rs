@@ -28,6 +28,7 @@ use crate::listen::Listener;
 use crate::listen::tls::{Files, Tls};
 use crate::log::{self, Log};
 use crate::machine::MachineSource;
+use crate::openapi::Describe;
 use crate::remembered::Remembered;
 use crate::rollout::{Rollout, Takers};
 use crate::supervise::{Services, Signals};
@@ -133,7 +134,8 @@ async fn run(config: Config, files: CatalogueFiles, catalogues: Catalogues, role
     let standing = rollout.standing();
     let lesser = world.remembered.clone().map(|remembered| -> Ask { Box::new(move || remembered.readiness()) });
     let lesser = lesser.into_iter().collect();
-    let parts = Parts { asks: roles.parts(&bring_up, &identity), lesser, standing, names: world.log.names.clone() };
+    let (asks, names) = (roles.parts(&bring_up, &identity), world.log.names.clone());
+    let parts = Parts { asks, lesser, standing, names, described: roles.described() };
     let routes = doors::routes(roles.routes(&world), parts, metrics.clone());
 
     let shutdown = CancellationToken::new();
@@ -213,6 +215,14 @@ impl Roles {
         let events =
             events.method_not_allowed_fallback(doors::method_not_allowed).layer(cors::layer(&world.config.origin));
         self.edge.as_ref().map(Edge::routes).into_iter().chain(grants).fold(events, Router::merge)
+    }
+
+    /// What describes the routes above, no more and no less.
+    fn described(&self) -> Vec<Describe> {
+        let publishing: [Describe; 2] = [ingest::openapi, doors::grants::openapi];
+        let publishing = self.ingest.is_some().then_some(publishing).into_iter().flatten();
+        let reading: Option<Describe> = self.edge.is_some().then_some(edge_sse::openapi);
+        publishing.chain(reading).collect()
     }
 
     fn parts(&self, bring_up: &BringUp, identity: &Identity) -> Vec<Ask> {
@@ -345,3 +355,6 @@ fn welcome(address: SocketAddr, role: Role, config: &Config) -> Result<(), Failu
     say(&format!("  a stream     curl -N '{base}/v1/stream?channel={channel}'"))?;
     say(&format!("  a token      tidegate token --sub me --role publisher --data {}", config.data.display()))
 }
+
+#[cfg(test)]
+mod described;

@@ -2,29 +2,31 @@
 //! served.
 
 pub(crate) mod grants;
+mod ready;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router, middleware};
+use bytes::Bytes;
 use journal::TopicNames;
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemas::problem::Slug;
 use schemas::readiness::Readiness;
-use serde_json::{Value, json};
+use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::openapi::{self, Describe};
 use crate::rollout::Standing;
 use crate::{access, asyncapi};
 
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const JSON_TYPE: &str = "application/json";
-/// The requests and their answers, for machines.
-const OPENAPI: &str = include_str!("../../docs/openapi.json");
 
 /// Asks one part of the process how it stands.
 pub(crate) type Ask = Box<dyn Fn() -> Readiness + Send + Sync>;
@@ -39,46 +41,93 @@ pub(crate) struct Parts {
     pub(crate) standing: Standing,
     /// What its topics are called.
     pub(crate) names: TopicNames,
+    /// What the doors of its roles say of themselves.
+    pub(crate) described: Vec<Describe>,
+}
+
+/// What the common doors answer from.
+struct Common {
+    parts: Parts,
+    metrics: PrometheusHandle,
+    /// Made when it is asked for first.
+    openapi: OnceLock<Bytes>,
 }
 
 /// All routes of a process: those of its roles, the common doors, and the access log around them.
 pub(crate) fn routes(roles: Router, parts: Parts, metrics: PrometheusHandle) -> Router {
-    let parts = Arc::new(parts);
-    Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready).with_state(parts.clone()))
-        .route("/metrics", get(scrape).with_state(metrics))
-        .route("/openapi.json", get(|| async { ([(CONTENT_TYPE, JSON_TYPE)], OPENAPI) }))
-        .route("/asyncapi.json", get(asyncapi).with_state(parts))
+    let common = Arc::new(Common { parts, metrics, openapi: OnceLock::new() });
+    Router::from(doors().with_state(common))
         .merge(roles)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(access::log))
 }
 
-async fn ready(State(parts): State<Arc<Parts>>) -> Response {
-    let readiness: Vec<Readiness> = parts.asks.iter().map(|ask| ask()).collect();
-    let ready = readiness.iter().all(Readiness::ready);
-    let lesser: Vec<Readiness> = parts.lesser.iter().map(|ask| ask()).collect();
-    let degraded = !lesser.iter().all(Readiness::ready);
-    let dependencies =
-        readiness.iter().chain(&lesser).flat_map(|part| &part.dependencies).map(|dependency| match &dependency.state {
-            Ok(()) => (dependency.name.to_owned(), json!({"ready": true})),
-            Err(detail) => (dependency.name.to_owned(), json!({"ready": false, "detail": detail})),
-        });
-    let dependencies: serde_json::Map<_, _> = dependencies.collect();
-    let catalogue = parts.standing.to_json();
-    let body = json!({"ready": ready, "degraded": degraded, "dependencies": dependencies, "catalogue": catalogue});
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+/// What the common doors say of themselves, for `/openapi.json`.
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
+    doors().into_openapi()
 }
 
-async fn asyncapi(State(parts): State<Arc<Parts>>) -> Json<Value> {
-    Json(asyncapi::describe(&parts.standing.catalogues(), &parts.names))
+fn doors() -> OpenApiRouter<Arc<Common>> {
+    OpenApiRouter::default()
+        .routes(routes!(healthy))
+        .routes(routes!(ready))
+        .routes(routes!(scrape))
+        .routes(routes!(describe))
+        .routes(routes!(asyncapi))
 }
 
-async fn scrape(State(metrics): State<PrometheusHandle>) -> Response {
-    ([(CONTENT_TYPE, METRICS_TYPE)], metrics.render()).into_response()
+/// The process serves.
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "healthz",
+    responses((status = 200, description = "It does.", body = String, content_type = "text/plain"))
+)]
+async fn healthy() -> &'static str {
+    "ok\n"
+}
+
+/// Each dependency, and whether it answers.
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "readyz",
+    responses(
+        (status = 200, description = "All do.", body = ready::Shown),
+        (status = 503, description = "One does not.", body = ready::Shown),
+    )
+)]
+async fn ready(State(common): State<Arc<Common>>) -> Response {
+    ready::Shown::of(&common.parts).into_response()
+}
+
+/// Prometheus metrics.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics",
+    responses((status = 200, description = "The text format.", body = String, content_type = "text/plain"))
+)]
+async fn scrape(State(common): State<Arc<Common>>) -> Response {
+    ([(CONTENT_TYPE, METRICS_TYPE)], common.metrics.render()).into_response()
+}
+
+/// Requests and answers, for machines.
+///
+/// What this process serves, and nothing else.
+#[utoipa::path(
+    get, path = "/openapi.json", operation_id = "openapi",
+    responses((status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json"))
+)]
+async fn describe(State(common): State<Arc<Common>>) -> Response {
+    let made = common.openapi.get_or_init(|| openapi::text(&common.parts.described).into());
+    ([(CONTENT_TYPE, JSON_TYPE)], made.clone()).into_response()
+}
+
+/// Topics, streams and sockets, and the messages on them, for machines.
+///
+/// With every type of the catalogues that this process goes by.
+#[utoipa::path(
+    get, path = "/asyncapi.json", operation_id = "asyncapi",
+    responses((status = 200, description = "AsyncAPI 3.0.", body = Object, content_type = "application/json"))
+)]
+async fn asyncapi(State(common): State<Arc<Common>>) -> Json<Value> {
+    Json(asyncapi::describe(&common.parts.standing.catalogues(), &common.parts.names))
 }
 
 async fn not_found(uri: Uri) -> Response {
@@ -89,20 +138,4 @@ async fn not_found(uri: Uri) -> Response {
 /// The answer to a method that a path does not have.
 pub(crate) async fn method_not_allowed(method: Method) -> Response {
     ingest::respond(&Slug::MethodNotAllowed.problem(format!("{method} is not served here")))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_description_lists_every_problem_and_no_other() {
-        let described: Value = serde_json::from_str(OPENAPI).unwrap();
-        let types = &described["components"]["schemas"]["Problem"]["properties"]["type"]["enum"];
-        let listed: BTreeSet<String> =
-            types.as_array().unwrap().iter().map(|slug| slug.as_str().unwrap().to_owned()).collect();
-        assert_eq!(listed, Slug::ALL.map(|slug| slug.problem("").kind).into());
-    }
 }

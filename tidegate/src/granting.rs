@@ -13,6 +13,7 @@ use schemas::id::{Label, Tenant};
 use schemas::time::{Timestamp, TimestampError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::log::Log;
 
@@ -27,32 +28,73 @@ pub(crate) struct Granting {
     names: TopicNames,
 }
 
-/// What is shown of a user, as far as it is a grant.
-#[derive(Debug, Deserialize)]
-struct Shown {
+/// What a user is granted, as it is shown. Whose it is was not always read, and need not be there.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Grants)]
+pub(crate) struct Shown {
+    #[serde(default)]
+    #[schema(required)]
+    tenant: String,
+    #[serde(default)]
+    #[schema(required)]
+    user: String,
+    #[schema(inline)]
     channels: Vec<ShownChannel>,
+    #[schema(inline)]
     revoked: Vec<ShownRevocation>,
+    #[schema(inline, value_type = Vec<ShownName<String>>)]
     labels: Vec<ShownName<Label>>,
+    #[schema(inline)]
     roles: Vec<ShownName<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct ShownChannel {
+    #[schema(value_type = String)]
     scope: Scope,
+    #[schema(format = DateTime)]
     granted_at: String,
+    #[schema(format = DateTime)]
     visible_from: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct ShownRevocation {
+    #[schema(value_type = String)]
     scope: Scope,
+    #[schema(format = DateTime)]
     at: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 struct ShownName<T> {
     name: T,
+    #[schema(format = DateTime)]
     granted_at: String,
+}
+
+/// Users of whom something is said about a channel.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GrantedUsers)]
+pub(crate) struct ShownUsers {
+    channel: String,
+    #[schema(inline)]
+    users: Vec<ShownUser>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ShownUser {
+    user: String,
+    #[schema(inline)]
+    standing: Word,
+}
+
+/// How a channel stands for a user.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    Granted,
+    Revoked,
 }
 
 /// Text that is not what is shown of a user.
@@ -99,12 +141,11 @@ impl Granting {
         let mut users: Vec<_> = table
             .all()
             .filter(|(user, _)| user.tenant == *tenant)
-            .filter_map(|(user, grant)| Some((&user.sub, words(&standing(grant, channel))?)))
+            .filter_map(|(user, grant)| Some((&user.sub, word(&standing(grant, channel))?)))
             .collect();
         users.sort_by_key(|(sub, _)| *sub);
-        let users: Vec<Value> =
-            users.into_iter().map(|(sub, stands)| json!({"user": sub, "standing": stands})).collect();
-        Ok(json!({"channel": channel.to_string(), "users": users}))
+        let users = users.into_iter().map(|(sub, standing)| ShownUser { user: sub.clone(), standing }).collect();
+        Ok(json!(ShownUsers { channel: channel.to_string(), users }))
     }
 
     fn writer(&self) -> GrantWriter {
@@ -126,25 +167,29 @@ pub(crate) fn entry(user: &User, change: &Change, door: &str) -> Entry {
 }
 
 fn shown(user: &User, grant: &Grant) -> Value {
-    let channels = grant.channels.iter().map(|granted| {
-        let from = granted.visible_from.map(|from| from.to_string());
-        json!({"scope": granted.scope, "granted_at": granted.granted_at.to_string(), "visible_from": from})
+    let channels = grant.channels.iter().map(|granted| ShownChannel {
+        scope: granted.scope.clone(),
+        granted_at: granted.granted_at.to_string(),
+        visible_from: granted.visible_from.map(|from| from.to_string()),
     });
     let granted_again = |gone: &&Revocation| {
         !grant.channels.iter().any(|granted| granted.granted_at > gone.at && granted.scope.covers(&gone.scope))
     };
-    let revoked =
-        grant.revoked.iter().filter(granted_again).map(|gone| json!({"scope": gone.scope, "at": gone.at.to_string()}));
-    json!({
-        "tenant": user.tenant, "user": user.sub,
-        "channels": channels.collect::<Vec<_>>(), "revoked": revoked.collect::<Vec<_>>(),
-        "labels": held(&grant.labels), "roles": held(&grant.roles),
+    let revoked = grant.revoked.iter().filter(granted_again);
+    let revoked = revoked.map(|gone| ShownRevocation { scope: gone.scope.clone(), at: gone.at.to_string() });
+    json!(Shown {
+        tenant: user.tenant.to_string(),
+        user: user.sub.clone(),
+        channels: channels.collect(),
+        revoked: revoked.collect(),
+        labels: held(&grant.labels),
+        roles: held(&grant.roles),
     })
 }
 
 /// Reads what is shown of a user.
 pub(crate) fn read(text: &str) -> Result<Grant, ShownError> {
-    let Shown { channels, revoked, labels, roles } = serde_json::from_str(text)?;
+    let Shown { channels, revoked, labels, roles, tenant: _, user: _ } = serde_json::from_str(text)?;
     let channel = |shown: ShownChannel| {
         let visible_from = shown.visible_from.as_deref().map(Timestamp::parse).transpose()?;
         Ok(GrantedChannel { scope: shown.scope, granted_at: Timestamp::parse(&shown.granted_at)?, visible_from })
@@ -165,17 +210,17 @@ impl<T> ShownName<T> {
 }
 
 /// What is held now.
-fn held<T: Serialize>(all: &[Held<T>]) -> Vec<Value> {
+fn held<T: Clone>(all: &[Held<T>]) -> Vec<ShownName<T>> {
     let now = all.iter().filter(|one| one.held);
-    now.map(|one| json!({"name": one.name, "granted_at": one.at.to_string()})).collect()
+    now.map(|one| ShownName { name: one.name.clone(), granted_at: one.at.to_string() }).collect()
 }
 
 /// None where nothing is said.
-fn words(standing: &Standing) -> Option<&'static str> {
+fn word(standing: &Standing) -> Option<Word> {
     match standing {
         Standing::Unsaid => None,
-        Standing::Granted(_) => Some("granted"),
-        Standing::Revoked => Some("revoked"),
+        Standing::Granted(_) => Some(Word::Granted),
+        Standing::Revoked => Some(Word::Revoked),
     }
 }
 

@@ -22,6 +22,7 @@ mod rollout;
 mod listen;
 mod granting;
 mod doors;
+mod openapi;
 mod access;
 mod asyncapi;
 mod cors;

@@ -5,6 +5,7 @@ use http::{Method, Uri};
 use schemas::channel::Channel;
 use schemas::problem::Slug;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::ask::pairs;
 use crate::refusal::Refusal;
@@ -25,11 +26,17 @@ pub struct Said {
 }
 
 /// The same as it is written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Activity)]
 pub struct Written {
+    #[schema(required, nullable = false, max_length = 256, examples("room:lobby"))]
     channel: Option<String>,
+    /// On what.
+    #[schema(nullable = false, max_length = 256)]
     content: Option<String>,
+    /// False when it has ended.
+    #[schema(nullable = false, default = true)]
     active: Option<bool>,
 }
 

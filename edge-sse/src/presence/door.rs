@@ -4,37 +4,61 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Request, State};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, put};
-use axum::{Json, Router};
+use axum::routing::get;
 use http::request::Parts;
-use http::{Method, header};
+use http::{Method, StatusCode, header};
 use policy::Claims;
 use schemas::grant::User;
-use schemas::problem::Slug;
-use serde_json::{Value, json};
+use schemas::problem::{Problem, Slug};
+use serde::Serialize;
+use serde_json::Value;
 use store::{Connection, StoreError};
+use utoipa::openapi::HttpMethod;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::described::{Kept, Seen, WhoIsAsked};
 use super::fold::statement_id;
-use super::said::Said;
+use super::said::{Said, Written};
 use super::{Presences, seen};
 use crate::audited::Door;
 use crate::edge::Shared;
+use crate::realtime::{self, As};
 use crate::refusal::{Refusal, problem};
-use crate::{bearer, cors, realtime};
+use crate::{bearer, cors};
 
 /// When to ask again, where the store is away.
 const AGAIN_AFTER_SECONDS: u64 = 1;
 
 /// `PUT` and `GET /v1/presence`, also under its first name, where a POST says how one is.
-pub fn routes(shared: Arc<Shared>) -> Router {
-    let first = Router::new().route(realtime::PRESENCE, get(look).post(say)).layer(from_fn(realtime::by_body));
-    let cors = cors::with_bodies(&shared.config.origins).allow_methods([Method::GET, Method::POST, Method::PUT]);
-    Router::new().route("/v1/presence", put(say).get(look)).merge(first).layer(cors).with_state(shared)
+pub fn routes(origins: &[String]) -> OpenApiRouter<Arc<Shared>> {
+    let answers = [
+        As { method: HttpMethod::Get, today: "/v1/presence", status: StatusCode::OK },
+        As { method: HttpMethod::Post, today: "PUT /v1/presence", status: StatusCode::OK },
+    ];
+    let first = realtime::door(realtime::PRESENCE, &answers, get(look).post(say));
+    let first = OpenApiRouter::default().routes(first).layer(from_fn(realtime::by_body));
+    let cors = cors::with_bodies(origins).allow_methods([Method::GET, Method::POST, Method::PUT]);
+    OpenApiRouter::default().routes(routes!(say, look)).merge(first).layer(cors)
 }
 
+/// Say how you are.
+///
+/// On one kind of device, for 300 s or as long as you have a stream open. Also POST /api/v1/realtime/presence.
+#[utoipa::path(
+    put, path = "/v1/presence", operation_id = "sayPresence",
+    security(("token" = []), ("cookie" = [])),
+    request_body = Written,
+    responses(
+        (status = 200, description = "It is kept.", body = Kept),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 405, response = Problem),
+        (status = 429, response = Problem), (status = 503, response = Problem),
+    )
+)]
 async fn say(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let said = async {
@@ -45,6 +69,19 @@ async fn say(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     answered(said.await)
 }
 
+/// How others are.
+///
+/// Those in a channel, or those who are named. Also GET /api/v1/realtime/presence.
+#[utoipa::path(
+    get, path = "/v1/presence", operation_id = "presence",
+    security((), ("token" = []), ("cookie" = [])),
+    params(WhoIsAsked),
+    responses(
+        (status = 200, description = "As the asker may see it.", body = Seen),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 405, response = Problem), (status = 422, response = Problem),
+    )
+)]
 async fn look(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (head, _body) = request.into_parts();
     answered(seen_by(&shared, &head).await)
@@ -57,7 +94,7 @@ async fn seen_by(shared: &Shared, head: &Parts) -> Result<Value, Refusal> {
     seen::seen(shared, shared.presences()?, &bearer, asked).await
 }
 
-fn answered(answer: Result<Value, Refusal>) -> Response {
+fn answered<T: Serialize>(answer: Result<T, Refusal>) -> Response {
     match answer {
         Ok(answer) => ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response(),
         Err(refusal) => problem(&refusal),
@@ -78,7 +115,7 @@ impl Shared {
     ///
     /// # Errors
     /// Nobody in particular says so, it is said too often, or it cannot be kept now.
-    pub async fn say_presence(&self, claims: &Claims, said: Said, door: Door) -> Result<Value, Refusal> {
+    pub async fn say_presence(&self, claims: &Claims, said: Said, door: Door) -> Result<Kept, Refusal> {
         let presences = self.presences()?;
         let Some(sub) = claims.sub.clone() else {
             let detail = "this needs a token that names its user: Authorization: Bearer";
@@ -99,9 +136,9 @@ impl Shared {
             opened_at: self.clock.now(),
         };
         presences.attendant.store.put_connection(&user, &row).await.map_err(away)?;
-        let answer = json!({"user_id": user.sub, "status": status, "device": device, "custom": row.custom});
+        let kept = Kept { custom: row.custom.clone(), device, status, user_id: user.sub.clone() };
         presences.desk.with(|desk, now| desk.enter(&user, row, now));
-        Ok(answer)
+        Ok(kept)
     }
 }
 

@@ -6,7 +6,9 @@ use schemas::problem::Slug;
 use serde::Deserialize;
 use store::limits::CUSTOM_BYTES;
 use store::{DeviceKind, Status};
+use utoipa::ToSchema;
 
+use super::described;
 use crate::ask::pairs;
 use crate::refusal::Refusal;
 use crate::tickets::json_body;
@@ -23,11 +25,15 @@ pub struct Said {
 }
 
 /// The same as it is written.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PresenceStatement)]
 pub struct Written {
+    #[schema(required, schema_with = described::statuses_said)]
     status: Option<String>,
+    #[schema(schema_with = described::devices)]
     device: Option<String>,
+    #[schema(schema_with = described::custom)]
     custom: Option<String>,
 }
 

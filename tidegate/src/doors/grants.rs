@@ -10,7 +10,6 @@ use axum::extract::{Query, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router};
 use journal::AuditLog;
 use policy::grants::Change;
@@ -22,8 +21,12 @@ use schemas::problem::{Problem, Slug};
 use schemas::time::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::openapi::OpenApi;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use crate::granting::{Granting, GrantingError, entry};
+use crate::granting::{Granting, GrantingError, Shown, ShownUsers, entry};
 
 /// The role of a token that may ask for grants and change them.
 pub(crate) const ADMINISTRATOR: &str = "tidegate-admin";
@@ -40,11 +43,53 @@ struct Door {
 }
 
 /// Whom or what it is about: one of them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct About {
+    /// As tokens name them in `sub`.
+    #[param(max_length = 512)]
     user: Option<String>,
+    /// `<kind>:<id>`, or `<kind>:*`.
+    #[param(max_length = 256)]
     channel: Option<String>,
+}
+
+/// A [`Change`] as it is written.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = GrantChange)]
+#[allow(dead_code, reason = "only described")]
+struct Written {
+    #[schema(inline)]
+    change: Word,
+    /// Scopes: a channel, `<kind>:*`, or `*`.
+    #[schema(nullable = false)]
+    channels: Option<Vec<String>>,
+    /// With grant: events that the log took before are passed over.
+    #[schema(format = DateTime)]
+    visible_from: Option<String>,
+    #[schema(nullable = false)]
+    labels: Option<Vec<String>>,
+    #[schema(nullable = false)]
+    roles: Option<Vec<String>>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only described")]
+enum Word {
+    Grant,
+    Revoke,
+}
+
+/// What is asked for: one of both.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only described")]
+enum Granted {
+    OfUser(Shown),
+    OfChannel(ShownUsers),
 }
 
 /// What is wrong with a request, in words.
@@ -53,9 +98,31 @@ type Said = (Slug, String);
 /// The routes.
 pub(crate) fn routes(granting: Granting, doorkeeper: Doorkeeper, audit: AuditLog) -> Router {
     let door = Arc::new(Door { granting, doorkeeper, audit });
-    Router::new().route("/v1/grants", get(ask).post(change)).with_state(door)
+    doors().with_state(door).into()
 }
 
+/// What [`routes`] serves, for `/openapi.json`.
+pub(crate) fn openapi() -> OpenApi {
+    doors().into_openapi()
+}
+
+fn doors() -> OpenApiRouter<Arc<Door>> {
+    OpenApiRouter::default().routes(routes!(ask, change))
+}
+
+/// What a user is granted beside their token, or who is granted a channel.
+///
+/// Name one of both. The token needs the role `tidegate-admin`; it reaches users of its own tenant only.
+#[utoipa::path(
+    get, path = "/v1/grants", operation_id = "grants",
+    security(("token" = [])),
+    params(About),
+    responses(
+        (status = 200, description = "The user's grants, or the channel's users.", body = inline(Granted)),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 503, response = Problem),
+    )
+)]
 async fn ask(
     State(door): State<Arc<Door>>,
     headers: HeaderMap,
@@ -65,6 +132,20 @@ async fn ask(
     answer(door.ask(&headers, &uri, about.map(|Query(about)| about).map_err(|error| malformed(&error))).await)
 }
 
+/// Grant a user channels, labels or roles, or revoke them.
+///
+/// Reaches open streams within a second. Revoking the scope `*` takes everything.
+#[utoipa::path(
+    post, path = "/v1/grants", operation_id = "changeGrants",
+    security(("token" = [])),
+    params(("user" = String, Query, description = "As tokens name them in `sub`.", max_length = 512)),
+    request_body = Written,
+    responses(
+        (status = 200, description = "What the user is granted now.", body = Shown),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 503, response = Problem),
+    )
+)]
 async fn change(
     State(door): State<Arc<Door>>,
     headers: HeaderMap,
