@@ -163,7 +163,9 @@ async fn kept(shared: &Shared, request: Request) -> Result<Kept, Refusal> {
     let of = Acknowledging::of(&claims, &device, &channels).inspect_err(|refusal| {
         shared.record_refusal(refusal, claims.who(), Door::Acks);
     })?;
-    shared.acks.acknowledge(of, &position(&id)?).await
+    shared.acks.acknowledge(of, &position(&id)?).await.inspect_err(|refusal| {
+        shared.record_refusal(refusal, claims.who(), Door::Acks);
+    })
 }
 
 /// A position that this build can read.

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::ask::{Ask, Start};
 use crate::bearer;
+use crate::grants::Grants;
 use crate::metrics;
 use crate::refusal::Refusal;
 use schemas::clock::Clock;
@@ -44,6 +45,7 @@ const AGAIN_SECONDS: u64 = 5;
 #[derive(Debug)]
 pub struct Acks {
     store: Option<Arc<dyn Store>>,
+    grants: Arc<Grants>,
     clock: Clock,
     state: Mutex<State>,
     bell: Notify,
@@ -110,15 +112,23 @@ impl Acknowledging {
 impl Acks {
     /// Nothing is acknowledged yet.
     #[must_use]
-    pub fn new(store: Option<Arc<dyn Store>>, clock: Clock) -> Self {
-        Self { store, clock, state: Mutex::default(), bell: Notify::new() }
+    pub fn new(store: Option<Arc<dyn Store>>, grants: Arc<Grants>, clock: Clock) -> Self {
+        Self { store, grants, clock, state: Mutex::default(), bell: Notify::new() }
+    }
+
+    /// Nothing of a user waits or is known here any more. What is on its way to the store just now comes there.
+    pub fn let_go_of(&self, user: &User) {
+        let mut state = self.lock();
+        state.waiting.retain(|key, _| key.user != *user);
+        state.known.retain(|key, _| key.user != *user);
+        metrics::cursors_waiting(state.waiting.len());
     }
 
     /// Keeps a position, and waits a moment to hear that it is stored. One that stands before what the stream acknowledged here already
     /// changes nothing.
     ///
     /// # Errors
-    /// There is no store, or too many positions wait for it.
+    /// There is no store, too many positions wait for it, or everything is revoked from the user.
     ///
     /// # Cancel safety
     /// Dropped, the position is kept all the same.
@@ -195,6 +205,9 @@ impl Acks {
         if self.store.is_none() {
             return Err(Refusal::new(Slug::Unavailable, "this edge has no store: nothing is remembered"));
         }
+        if self.grants.shuts_out(&of.key.user) {
+            return Err(nothing_kept());
+        }
         let now = self.clock.now().millis().saturating_mul(1_000);
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -240,14 +253,14 @@ impl Acks {
             let mut guard = self.lock();
             let state = &mut *guard;
             for CursorWrite { key, cursor } in writes {
-                if let Entry::Occupied(mut waiting) = state.waiting.entry(key.clone()) {
-                    let told = waiting.get_mut().heard.extract_if(.., |(time, _)| *time <= cursor.acknowledged);
-                    for (_, tell) in told {
-                        let _ = tell.send(()); // who has gone does not hear it
-                    }
-                    if waiting.get().cursor.acknowledged == cursor.acknowledged {
-                        waiting.remove();
-                    }
+                // Of a user who was let go of nothing is known.
+                let Entry::Occupied(mut waiting) = state.waiting.entry(key.clone()) else { continue };
+                let told = waiting.get_mut().heard.extract_if(.., |(time, _)| *time <= cursor.acknowledged);
+                for (_, tell) in told {
+                    let _ = tell.send(()); // who has gone does not hear it
+                }
+                if waiting.get().cursor.acknowledged == cursor.acknowledged {
+                    waiting.remove();
                 }
                 let Ok(Presented::Position(position)) = Position::parse(&cursor.position) else { continue };
                 if state.known.len() >= KNOWN_MOST && !state.known.contains_key(key) {
@@ -276,6 +289,11 @@ impl Acks {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a user hears from whom everything is revoked.
+pub fn nothing_kept() -> Refusal {
+    Refusal::new(Slug::Forbidden, "nothing is kept for this user: everything is revoked from them")
 }
 
 /// Where a request starts that says nothing but which device it is of; and what is remembered for it. What it presents counts as

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use journal::{AuditLog, Journal, TopicNames};
 use policy::{Catalogues, Claims, Doorkeeper};
+use schemas::grant::User;
 use schemas::readiness::Readiness;
 use store::Store;
 use tokio::sync::mpsc;
@@ -24,7 +25,7 @@ use crate::encoding::Deflater;
 use crate::filters::Filters;
 use crate::grants::Grants;
 use crate::metrics::Meters;
-use crate::presence::Presences;
+use crate::presence::{Presences, Unsettled};
 use crate::publication::Publish;
 use crate::rights::Renewed;
 use crate::seats::Seats;
@@ -91,7 +92,7 @@ pub struct Shared {
     /// What readers of pages and lines may take from the log.
     pub replays: Allowances,
     /// What users are granted beside their tokens.
-    pub grants: Grants,
+    pub grants: Arc<Grants>,
     /// What is remembered beyond a connection.
     pub store: Option<Arc<dyn Store>>,
     /// What clients acknowledged, and where their devices go on.
@@ -142,6 +143,7 @@ impl Edge {
             true => dependencies.doorkeeper.with_tokens_in_query(),
             false => dependencies.doorkeeper,
         };
+        let grants: Arc<Grants> = Arc::default();
         Self {
             shared: Arc::new(Shared {
                 admission: Arc::new(Admission::new(Room {
@@ -158,7 +160,7 @@ impl Edge {
                     .map(|(store, publisher)| Presences::new(store, publisher, dependencies.clock.clone())),
                 replays: Allowances::new(config.replay_bytes_per_minute),
                 config,
-                acks: Acks::new(dependencies.store.clone(), dependencies.clock.clone()),
+                acks: Acks::new(dependencies.store.clone(), grants.clone(), dependencies.clock.clone()),
                 store: dependencies.store,
                 clock: dependencies.clock,
                 catalogues: RwLock::new(dependencies.catalogues),
@@ -167,7 +169,7 @@ impl Edge {
                 audit: dependencies.audit,
                 deflater: Mutex::new(Deflater::default()),
                 connections: Arc::default(),
-                grants: Grants::default(),
+                grants,
                 drain: CancellationToken::new(),
                 filters: Filters::new(),
                 wakers: Arc::new(Wakers::default()),
@@ -246,6 +248,23 @@ impl Edge {
     /// Dropped, it may leave streams that keep their rights; call it again.
     pub async fn take(&self, catalogues: Arc<Catalogues>) {
         self.shared.take_catalogues(catalogues).await;
+    }
+
+    /// Settles the presence of somebody from whom everything was revoked, so that their rows can be erased: returns when no edge holds anything
+    /// of theirs in the store, and others have heard, once, that they are offline. What an edge that died had is swept by then, or taken
+    /// out here. Idempotent. It takes a second, so that other edges have heard the revocation, at most 30 s where some died, and what the store
+    /// and the log take for their rows; where this edge has no store, there is nothing to settle.
+    ///
+    /// # Errors
+    /// The store or the log does not answer, the revocation is not heard, or an edge still holds something: ask again.
+    ///
+    /// # Cancel safety
+    /// Dropped, it may be half done; ask again.
+    pub async fn farewell(&self, user: &User) -> Result<(), Unsettled> {
+        match &self.shared.presences {
+            Some(presences) => presences.farewell(&self.shared, user).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether streams are served, and if not, why: the delivery log, and how far the edge is behind on it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use journal::grants::{self, SILENCE, TableError};
 use journal::{FollowSettings, Followed, GrantTable, JournalError, ReadError, Record, TopicId};
 use policy::Claims;
+use policy::grants::is_shut_out;
 use schemas::grant::{Grant, User};
 use tokio::time::Instant;
 
@@ -71,6 +72,17 @@ impl Default for Grants {
     }
 }
 
+impl Shared {
+    /// What a user is granted has changed. Of whom everything is revoked nothing is left in memory that would still be written to the store.
+    fn take_grant(&self, user: &User) {
+        self.reconsider_user(user);
+        if self.grants.shuts_out(user) {
+            self.acks.let_go_of(user);
+            self.presences.iter().for_each(|presences| presences.let_go_of(user));
+        }
+    }
+}
+
 impl Grants {
     /// A bearer of these claims, as they are granted now.
     #[must_use]
@@ -85,6 +97,12 @@ impl Grants {
         let user = User { tenant: claims.tenant.clone(), sub };
         let found = self.lock().table.as_ref().and_then(|table| table.of(&user).cloned());
         found.unwrap_or_else(|| self.nothing.clone())
+    }
+
+    /// Whether everything is revoked from a user: nothing of theirs is kept meanwhile.
+    #[must_use]
+    pub fn shuts_out(&self, user: &User) -> bool {
+        self.lock().table.as_ref().and_then(|table| table.of(user)).is_some_and(|grant| is_shut_out(grant))
     }
 
     /// Whether nothing has been heard for too long.
@@ -130,24 +148,21 @@ impl Grants {
     }
 
     fn begin(&self, table: GrantTable) {
-        metrics::granted_users(table.all().count());
+        metrics::granted_users(table.users());
         let mut heard = self.lock_mut();
         let deaf = heard.deaf;
         *heard = Heard { table: Some(table), last: Some(Instant::now()), deaf, ..Heard::default() };
     }
 
-    fn take(&self, records: &[Record]) -> Result<Vec<User>, TableError> {
+    fn take(&self, record: &Record) -> Result<Option<User>, TableError> {
         let mut heard = self.lock_mut();
         heard.last = Some(Instant::now());
-        let Some(table) = &mut heard.table else { return Ok(Vec::new()) };
-        let mut users = Vec::new();
-        for record in records {
-            users.extend(table.take(record)?);
+        let Some(table) = &mut heard.table else { return Ok(None) };
+        let user = table.take(record)?;
+        if user.is_some() {
+            metrics::granted_users(table.users());
         }
-        if !users.is_empty() {
-            metrics::granted_users(table.all().count());
-        }
-        Ok(users)
+        Ok(user)
     }
 
     /// What is open goes on as it is, until the silence is too long.
@@ -191,9 +206,10 @@ async fn hear_once(shared: &Shared) -> Result<(), HearError> {
         tokio::select! {
             biased; // what was revoked first
             followed = follower.next() => match followed {
-                Followed::Records { records, .. } => {
-                    shared.grants.take(&records)?.iter().for_each(|user| shared.reconsider_user(user));
-                }
+                // Each by itself: a revocation that a tombstone follows at once ends streams all the same.
+                Followed::Records { records, .. } => for record in &records {
+                    shared.grants.take(record)?.iter().for_each(|user| shared.take_grant(user));
+                },
                 Followed::End { .. } => {}
                 Followed::OutOfRange { .. } => return Err(HearError::MadeAnew),
                 Followed::Trouble(error) => tracing::warn!(%error, "the log does not answer with grants"),

@@ -90,6 +90,7 @@ pub use config::{Config, Over};
 pub use doors::openapi;
 pub use edge::{Dependencies, Edge};
 pub use patient::Patient;
+pub use presence::Unsettled;
 pub use publication::Publish;
 pub use rights::Renewed;
 pub use schemas::clock::Clock;

@@ -10,6 +10,7 @@ mod outbox;
 mod leases;
 mod desk;
 mod attendant;
+mod farewell;
 mod door;
 mod said;
 mod seen;
@@ -35,12 +36,13 @@ use uuid::Uuid;
 use crate::edge::Shared;
 use crate::metrics;
 use crate::publication::Publish;
-use attendant::{Attendant, Swept, Unsettled};
+use attendant::{Attendant, Swept};
 use desk::{Desk, REFRESH_MAX, REFRESH_MIN, Stands, Task, Time};
 use fold::is_statement;
 use leases::Leases;
 use schemas::clock::Clock;
 
+pub use attendant::Unsettled;
 pub use door::routes;
 pub use said::Said;
 
@@ -90,6 +92,20 @@ impl Presences {
         let alone = !store.is_shared();
         let attendant = Attendant { store, publisher, node, clock };
         Self { attendant, desk: Arc::default(), shown: seen::Shown::default(), alone }
+    }
+
+    /// What a user says of themselves goes; their streams go by themselves, as they lose their channels. Nothing is known of them any more.
+    pub fn let_go_of(&self, user: &User) {
+        self.desk.with(|desk, now| desk.leave_said(user, now));
+        self.shown.forget(user);
+    }
+
+    /// See [`Edge::farewell`](crate::Edge::farewell).
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn farewell(&self, shared: &Shared, user: &User) -> Result<(), Unsettled> {
+        farewell::farewell(shared, &self.attendant, user).await
     }
 }
 
@@ -194,7 +210,7 @@ async fn watch(shared: &Shared, presences: &Presences) {
         }
         listed = here;
         for dead in leases.observe(&rows, Instant::now()).into_iter().filter(|dead| *dead != node) {
-            presences.take_over(&shared.catalogues(), dead).await;
+            presences.take_over(shared, dead).await;
         }
     }
 }
@@ -251,10 +267,17 @@ impl Presences {
         }
     }
 
-    async fn take_over(&self, catalogues: &Catalogues, dead: NodeId) {
-        match self.attendant.sweep(catalogues, dead).await {
+    async fn take_over(&self, shared: &Shared, dead: NodeId) {
+        match self.attendant.sweep(&shared.catalogues(), dead).await {
             Ok(Swept { adopted, whole }) => {
-                self.desk.with(|desk, now| adopted.into_iter().for_each(|(user, row)| desk.adopt(&user, row, now)));
+                self.desk.with(|desk, now| {
+                    for (user, row) in adopted {
+                        desk.adopt(&user, row, now);
+                        if shared.grants.shuts_out(&user) {
+                            desk.leave_said(&user, now);
+                        }
+                    }
+                });
                 if whole {
                     tracing::info!(node = %dead, "an edge that died was swept");
                 }

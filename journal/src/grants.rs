@@ -1,6 +1,6 @@
 //! The topic `grants`: what users are granted beside their tokens, read to its end and followed, and changed by one writer at a time.
 //!
-//! In: its records, in order. Out: what each user is granted now. All records of a user count, joined; a tombstone only cleans up. Among them stands
+//! In: its records, in order. Out: what each user is granted now. All records of a user since the last tombstone count, joined. Among them stands
 //! a heartbeat, so that who hears nothing knows that it is deaf. What a grant means is policy's.
 
 mod table;
@@ -18,7 +18,7 @@ use crate::record::Record;
 use crate::topics::TopicNames;
 
 pub use table::{GrantTable, TableError};
-pub use writer::{GrantWriter, WriteError};
+pub use writer::{ClearError, GrantWriter, WriteError};
 
 /// How often a heartbeat stands in the topic, at the least.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);

@@ -116,6 +116,12 @@ pub fn standing(grant: &Grant, wanted: &ChannelPattern) -> Standing {
     }
 }
 
+/// Whether everything is revoked, and nothing was granted since: a user who is being forgotten, or is to be let in nowhere.
+#[must_use]
+pub fn is_shut_out(grant: &Grant) -> bool {
+    grant.channels.is_empty() && grant.revoked.iter().any(|gone| gone.scope == Scope::Everything)
+}
+
 impl Catalogues {
     /// Whether a bearer may subscribe, by their token and what they were granted: something must give it, nothing may have revoked it, and
     /// the token's own list must leave room for it.

@@ -45,6 +45,10 @@ pub enum Act {
     Catalogue,
     /// A reader is given events of a type for which this is asked.
     Delivery,
+    /// What is kept of a person is erased.
+    Erasure,
+    /// What is kept of a person is given out.
+    Export,
 }
 
 /// Who, as a token says it; empty texts where nobody has vouched for anything.
@@ -110,7 +114,7 @@ pub struct AuditError {
 
 impl Act {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Publish,
         Self::Refusal,
         Self::Grant,
@@ -120,6 +124,8 @@ impl Act {
         Self::TopicsApply,
         Self::Catalogue,
         Self::Delivery,
+        Self::Erasure,
+        Self::Export,
     ];
 
     /// The word, as in the record.
@@ -135,6 +141,8 @@ impl Act {
             Self::TopicsApply => "topics_apply",
             Self::Catalogue => "catalogue",
             Self::Delivery => "delivery",
+            Self::Erasure => "erasure",
+            Self::Export => "export",
         }
     }
 

@@ -16,6 +16,7 @@ mod connections;
 mod presence;
 mod occupancy;
 mod receipts;
+mod persons;
 #[cfg(test)]
 mod statement_laws;
 
@@ -128,6 +129,18 @@ impl std::fmt::Debug for CqlConfig {
             .field("keyspace", &self.keyspace)
             .finish_non_exhaustive()
     }
+}
+
+/// The names of all tables, for tests.
+#[cfg(test)]
+pub(crate) fn made_tables() -> Vec<String> {
+    statement_laws::table_names(None)
+}
+
+/// The names of those with a column of this name, for tests.
+#[cfg(test)]
+pub(crate) fn tables_with_column(column: &str) -> Vec<String> {
+    statement_laws::table_names(Some(column))
 }
 
 /// A lifetime as CQL counts it: whole seconds, at least one.

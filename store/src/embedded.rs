@@ -13,6 +13,7 @@ mod connections;
 mod presence;
 mod occupancy;
 mod receipts;
+mod persons;
 mod sweep;
 #[cfg(test)]
 mod laws;
@@ -30,6 +31,7 @@ use crate::Store;
 use crate::error::StoreError;
 use crate::lifetimes::Lifetimes;
 use crate::limits::TIMEOUT;
+use persons::Erased;
 use tables::Tables;
 
 /// How to open it.
@@ -70,6 +72,7 @@ pub struct EmbeddedStore {
     tables: Arc<Tables>,
     lifetimes: Lifetimes,
     timeout: Duration,
+    erased: Arc<Erased>,
 }
 
 impl EmbeddedStore {
@@ -79,7 +82,8 @@ impl EmbeddedStore {
     /// `Locked` where another process has it, `Unavailable` otherwise.
     pub fn open(config: EmbeddedConfig) -> Result<Self, OpenError> {
         let EmbeddedConfig { directory, clock, lifetimes, timeout } = config;
-        Ok(Self { tables: Arc::new(Tables::open(&directory, clock)?), lifetimes, timeout })
+        let tables = Arc::new(Tables::open(&directory, clock)?);
+        Ok(Self { tables, lifetimes, timeout, erased: Arc::default() })
     }
 
     /// Asks the tables, on a thread that may block.
@@ -119,4 +123,10 @@ impl EmbeddedConfig {
         let clock = Clock::system();
         Self { directory: directory.into(), clock, lifetimes: Lifetimes::default(), timeout: TIMEOUT }
     }
+}
+
+/// The names of all tables, for tests.
+#[cfg(test)]
+pub(crate) fn table_names() -> impl Iterator<Item = &'static str> {
+    key::Table::ALL.into_iter().map(key::Table::name)
 }

@@ -15,6 +15,7 @@ pub mod connections;
 pub mod presence;
 pub mod occupancy;
 pub mod receipts;
+pub mod persons;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,9 @@ pub trait Bench: Send + Sync {
 
     /// Returns when more than [`BRIEF`] has gone by for the body.
     async fn pass(&self);
+
+    /// Every row of every table that stands, as (its table, its text), by a scan that no statement of ours makes.
+    async fn everything(&self) -> Vec<(String, String)>;
 }
 
 /// A user of a tenant that nobody else has.
@@ -83,6 +87,9 @@ macro_rules! store_laws {
                 receipts_are_told_page_by_page_each_once, users_are_tallied_once_by_event_and_by_position,
                 what_a_user_said_is_found_and_erased, an_erased_user_may_say_more, a_receipt_ends,
                 a_receipt_over_its_bounds_is_refused]
+            persons [nothing_of_an_erased_person_stands_in_any_table_and_all_of_others_does,
+                an_erasure_that_was_cut_is_finished_by_the_next, a_late_position_never_brings_back_who_was_erased,
+                presence_is_erased_only_as_it_was_announced, many_receipts_of_a_person_are_read_page_by_page]
         }
 
         #[tokio::test]

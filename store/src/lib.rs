@@ -1,7 +1,7 @@
 //! What is remembered beyond a connection: one seam, two bodies, one suite of laws (design §4).
 //!
 //! [`Store`] is the seam, one trait a family of tables, written for their queries: `cursors`, `subscriptions`, `connections`,
-//! `nodes`, `presence`, `occupancy`, `receipts`. The bodies are [`cql`] and [`embedded`]; [`laws`] is
+//! `nodes`, `presence`, `occupancy`, `receipts`, and `persons` over all of them. The bodies are [`cql`] and [`embedded`]; [`laws`] is
 //! what both promise.
 //!
 //! In: rows of tenants, users, channels. Out: the same, as long as they live. It knows tables, and nothing of HTTP, policy or the log; it
@@ -19,6 +19,7 @@ pub mod connections;
 pub mod presence;
 pub mod occupancy;
 pub mod receipts;
+pub mod persons;
 mod bounds;
 pub mod embedded;
 pub mod cql;
@@ -34,6 +35,7 @@ pub use error::StoreError;
 pub use lifetimes::Lifetimes;
 pub use nodes::{NodeId, NodeRow, Nodes};
 pub use occupancy::{Member, MemberPage, Occupancies, Occupancy, Place};
+pub use persons::Persons;
 pub use presence::{DeviceKind, Presence, Presences, Status};
 pub use receipts::{
     Line, Receipt, ReceiptKind, ReceiptPage, ReceiptPosition, ReceiptPositionPage, ReceiptRef, ReceiptRefPage,
@@ -53,7 +55,17 @@ pub use versioned::{Outcome, Versioned};
 /// Dropping the future of a read changes nothing; a write whose future is dropped may still be made.
 #[async_trait]
 pub trait Store:
-    Cursors + Subscriptions + Connections + Nodes + Presences + Occupancies + Receipts + Send + Sync + std::fmt::Debug
+    Cursors
+    + Subscriptions
+    + Connections
+    + Nodes
+    + Presences
+    + Occupancies
+    + Receipts
+    + Persons
+    + Send
+    + Sync
+    + std::fmt::Debug
 {
     /// Whether it answers now.
     ///

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::TryStreamExt;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::statement::unprepared::Statement;
 use store::cql::{CqlConfig, CqlStore, Migrated, migrate};
 use store::laws::{BRIEF, Bench, somebody};
 use store::{Cursors, Lifetimes, Store, StoreError};
@@ -68,6 +71,23 @@ impl Bench for Cql {
 
     async fn pass(&self) {
         tokio::time::sleep(BRIEF + GRACE).await;
+    }
+
+    async fn everything(&self) -> Vec<(String, String)> {
+        let keyspace = KEYSPACE.get().unwrap();
+        let nodes: Vec<String> = hosts().unwrap().split(',').map(str::to_owned).collect();
+        let session = SessionBuilder::new().known_nodes(&nodes).use_keyspace(keyspace, true).build().await.unwrap();
+        let named = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
+        let named = session.query_unpaged(named, (keyspace,)).await.unwrap().into_rows_result().unwrap();
+        let mut rows = Vec::new();
+        for table in named.rows::<(String,)>().unwrap().map(|row| row.unwrap().0) {
+            let mut scan = Statement::new(format!("SELECT JSON * FROM {table}"));
+            scan.set_page_size(1_000);
+            let found = session.query_iter(scan, ()).await.unwrap().rows_stream::<(String,)>().unwrap();
+            let found: Vec<(String,)> = found.try_collect().await.unwrap();
+            rows.extend(found.into_iter().map(|(text,)| (table.clone(), text)));
+        }
+        rows
     }
 }
 

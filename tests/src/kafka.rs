@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -110,6 +112,31 @@ pub async fn group_members(services: &Services, group: &str) -> usize {
         groups.groups().iter().map(|group| group.members().len()).sum()
     };
     tokio::task::spawn_blocking(ask).await.expect("it asks")
+}
+
+/// Cuts every partition of a topic at the end that it has now, as retention does when all of it is too old.
+///
+/// # Panics
+/// The broker does not do it.
+pub async fn cut_all(services: &Services, topic: &str) {
+    let (servers, name) = (services.kafka.clone(), topic.to_owned());
+    let ends = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", servers).create().expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(&name), CALL_LIMIT).expect("metadata");
+        let mut ends = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            let (low, high) = consumer.fetch_watermarks(&name, partition.id(), CALL_LIMIT).expect("watermarks");
+            if high > low {
+                ends.add_partition_offset(&name, partition.id(), Offset::Offset(high)).expect("an offset");
+            }
+        }
+        ends
+    });
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &services.kafka).create().expect("a client");
+    let options = AdminOptions::new().operation_timeout(Some(CALL_LIMIT));
+    admin.delete_records(&ends.await.expect("it asks"), &options).await.expect("the broker cuts them");
 }
 
 /// All records of a topic from its start to the end that it has now.

@@ -9,6 +9,7 @@ pub mod process;
 pub mod deployment;
 pub mod place;
 pub mod services;
+pub mod state;
 pub mod small_registry;
 pub mod key_server;
 pub mod collector;

@@ -18,9 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bring_up::{BringUp, Topics};
 use crate::config::{Config, Role};
+use crate::doors::gate::Gate;
 use crate::doors::{self, Ask, Parts};
 use crate::failure::Failure;
 use crate::flags::ServeFlags;
+use crate::forgetting::Forgetting;
 use crate::generated::GeneratedSource;
 use crate::granting::Granting;
 use crate::identity::Identity;
@@ -135,7 +137,7 @@ async fn run(config: Config, files: CatalogueFiles, catalogues: Catalogues, role
     let lesser = world.remembered.clone().map(|remembered| -> Ask { Box::new(move || remembered.readiness()) });
     let lesser = lesser.into_iter().collect();
     let (asks, names) = (roles.parts(&bring_up, &identity), world.log.names.clone());
-    let parts = Parts { asks, lesser, standing, names, described: roles.described() };
+    let parts = Parts { asks, lesser, standing, names, described: roles.described(world.remembered.is_some()) };
     let routes = doors::routes(roles.routes(&world), parts, metrics.clone());
 
     let shutdown = CancellationToken::new();
@@ -208,21 +210,25 @@ impl Roles {
         let publishing = self.ingest.as_ref().map(Ingest::routes);
         let history = self.edge.as_ref().map(Edge::history);
         let events = publishing.into_iter().chain(history).fold(Router::new(), Router::merge);
-        let grants = self
-            .ingest
-            .as_ref()
-            .map(|_| doors::grants::routes(Granting::new(&world.log), world.doorkeeper.clone(), world.audit.clone()));
+        let gate = |door| Gate { doorkeeper: world.doorkeeper.clone(), audit: world.audit.clone(), door };
+        let granting = || Granting::new(&world.log);
+        let grants = self.ingest.as_ref().map(|_| doors::grants::routes(granting(), gate(doors::grants::DOOR)));
+        let users = self.edge.as_ref().zip(world.remembered.as_ref()).map(|(edge, remembered)| {
+            let forgetting = Forgetting { store: remembered.store(), edge: edge.clone(), granting: granting() };
+            doors::users::routes(forgetting, gate(doors::users::DOOR))
+        });
         let events =
             events.method_not_allowed_fallback(doors::method_not_allowed).layer(cors::layer(&world.config.origin));
-        self.edge.as_ref().map(Edge::routes).into_iter().chain(grants).fold(events, Router::merge)
+        self.edge.as_ref().map(Edge::routes).into_iter().chain(grants).chain(users).fold(events, Router::merge)
     }
 
     /// What describes the routes above, no more and no less.
-    fn described(&self) -> Vec<Describe> {
+    fn described(&self, remembers: bool) -> Vec<Describe> {
         let publishing: [Describe; 2] = [ingest::openapi, doors::grants::openapi];
         let publishing = self.ingest.is_some().then_some(publishing).into_iter().flatten();
         let reading: Option<Describe> = self.edge.is_some().then_some(edge_sse::openapi);
-        publishing.chain(reading).collect()
+        let forgetting: Option<Describe> = (self.edge.is_some() && remembers).then_some(doors::users::openapi);
+        publishing.chain(reading).chain(forgetting).collect()
     }
 
     fn parts(&self, bring_up: &BringUp, identity: &Identity) -> Vec<Ask> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::{Claims, Signer};
+use schemas::id::Tenant;
 use schemas::time::Timestamp;
 
 use crate::failure::Failure;
@@ -26,12 +27,20 @@ pub(crate) struct Credentials {
     /// A role of the token that is signed; repeat it [default: publisher, where events are published]
     #[arg(long)]
     role: Vec<String>,
+    /// Of whose tenant the token is that is signed; the default one where none is named.
+    #[arg(skip)]
+    tenant: Option<Tenant>,
 }
 
 impl Credentials {
     /// A given token, or else a data directory.
     pub(crate) fn of(token: Option<String>, data: Option<PathBuf>) -> Self {
-        Self { token, data, role: Vec::new() }
+        Self { token, data, role: Vec::new(), tenant: None }
+    }
+
+    /// The same, where a token that is signed is of this tenant.
+    pub(crate) fn of_tenant(self, tenant: Option<Tenant>) -> Self {
+        Self { tenant, ..self }
     }
 
     /// The token, with these roles where no others are named; none where neither token nor key is given.
@@ -58,8 +67,9 @@ impl Credentials {
             self.role.iter().cloned().collect()
         };
         let now = Timestamp::now();
-        let claims =
-            Claims { sub: Some(SUBJECT.to_owned()), roles, exp: Some(now.plus(LIFETIME)), ..Claims::anonymous() };
+        let tenant = self.tenant.clone().unwrap_or_else(Tenant::default_tenant);
+        let (sub, exp) = (Some(SUBJECT.to_owned()), Some(now.plus(LIFETIME)));
+        let claims = Claims { tenant, sub, roles, exp, ..Claims::anonymous() };
         signer.sign(&claims, now).map_err(Failure::of)
     }
 }

@@ -1,8 +1,10 @@
 //! The doors that every process has: `/healthz`, `/readyz`, `/metrics`, the descriptions of the wire, and a problem for whatever is not
 //! served.
 
+pub(crate) mod gate;
 pub(crate) mod grants;
 mod ready;
+pub(crate) mod users;
 
 use std::sync::{Arc, OnceLock};
 

@@ -135,6 +135,18 @@ impl Granting {
         Ok(shown(user, &self.writer().read(user).await?))
     }
 
+    /// How many things are said of a user.
+    pub(crate) async fn entries(&self, user: &User) -> Result<usize, GrantingError> {
+        let Grant { channels, labels, roles, revoked } = self.writer().read(user).await?;
+        Ok(channels.len() + labels.len() + roles.len() + revoked.len())
+    }
+
+    /// Says nothing of a user any more.
+    pub(crate) async fn clear(&self, user: &User) -> Result<(), GrantingError> {
+        let cleared = self.writer().clear(user).await;
+        cleared.map_err(|error| GrantingError::Unavailable(error.to_string()))
+    }
+
     /// Users of a tenant of whom something is said about a channel, sorted.
     pub(crate) async fn of_channel(&self, tenant: &Tenant, channel: &ChannelPattern) -> Result<Value, GrantingError> {
         let (table, _) = GrantTable::load(&*self.journal, &self.names, TABLE_BYTES).await?;

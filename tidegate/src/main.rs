@@ -21,6 +21,8 @@ mod supervise;
 mod rollout;
 mod listen;
 mod granting;
+mod forgetting;
+mod asking;
 mod doors;
 mod openapi;
 mod access;

@@ -13,6 +13,7 @@ pub(crate) mod catalogue;
 mod explain;
 mod dlq;
 mod grant;
+mod forget;
 mod reference;
 mod audit;
 mod topics;
@@ -61,6 +62,10 @@ pub(crate) enum Verb {
     Revoke(grant::Revoke),
     /// Say what a user is granted, or who is granted a channel
     Who(grant::Who),
+    /// Erase everything that is kept of a user, and prove it
+    Forget(forget::Forget),
+    /// Print everything that is kept of a user
+    Export(forget::Export),
     /// Write and look at the rows that events are enriched from
     #[command(subcommand)]
     Reference(reference::Verb),
@@ -99,6 +104,8 @@ impl Verb {
             Self::Grant(args) => grant::grant(args).await,
             Self::Revoke(args) => grant::revoke(args).await,
             Self::Who(args) => grant::who(args).await,
+            Self::Forget(args) => forget::forget(args).await,
+            Self::Export(args) => forget::export(args).await,
             Self::Reference(verb) => reference::run(verb).await,
             Self::Audit(verb) => audit::run(verb).await,
             Self::Topics(verb) => topics::run(verb).await,

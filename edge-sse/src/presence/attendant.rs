@@ -68,6 +68,15 @@ pub enum Unsettled {
     /// Others changed the same all the while.
     #[error("others change it all the time")]
     Contended,
+    /// This edge has not heard that everything is revoked from a user.
+    #[error("the revocation is not heard here: the grants are not read, or somebody granted something since")]
+    Unheard,
+    /// An edge keeps something of a user from whom everything was revoked.
+    #[error("{connections} connections are still kept by an edge that has not ended them")]
+    Held {
+        /// How many.
+        connections: usize,
+    },
 }
 
 impl Attendant {
@@ -319,7 +328,7 @@ pub fn said(user: &User, presence: &Presence) -> Value {
     })
 }
 
-fn places<'a>(user: &User, channels: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = Place> {
+pub fn places<'a>(user: &User, channels: impl IntoIterator<Item = &'a String>) -> impl Iterator<Item = Place> {
     let tenant = user.tenant.clone();
     // What is no channel was never written here.
     let channels: Vec<Channel> = channels.into_iter().filter_map(|text| Channel::parse(text).ok()).collect();

@@ -151,6 +151,13 @@ impl Desk {
         self.wake(user, now);
     }
 
+    /// What a user says of themselves has gone, on every kind of device.
+    pub fn leave_said(&mut self, user: &User, now: Instant) {
+        let Some(of) = self.users.get(user) else { return };
+        let said: Vec<Uuid> = of.rows.values().filter(|open| is_statement(&open.row)).map(|open| open.row.id).collect();
+        said.into_iter().for_each(|id| self.leave(user, id, now));
+    }
+
     /// All rows are written again: others took this node for dead.
     pub fn enter_all(&mut self, now: Instant) {
         let users: Vec<User> = self.users.keys().cloned().collect();
@@ -175,6 +182,7 @@ impl Desk {
         let of = self.users.get_mut(&user)?;
         (of.due, of.working) = (None, true);
         let tasks = of.tasks(now);
+        of.begin(&tasks);
         Some((user, tasks))
     }
 
@@ -228,6 +236,17 @@ impl Of {
             Open { .. } => None,
         };
         rows.into_iter().filter_map(task).collect()
+    }
+
+    /// What is begun may be half done: the store may know of the channels of each row.
+    fn begin(&mut self, tasks: &[Task]) {
+        for task in tasks {
+            let (Task::Enter(row, _) | Task::Refresh(row, _) | Task::Leave(row)) = task;
+            let Some(open) = self.rows.get_mut(&row.id) else { continue };
+            let more = row.channels.iter().filter(|channel| !open.stored.channels.contains(channel));
+            let more: Vec<String> = more.cloned().collect();
+            open.stored.channels.extend(more);
+        }
     }
 
     /// Takes what became of one; how many of those that had gone are done with.
@@ -336,7 +355,7 @@ mod tests {
         desk.lacks(&user, id, began);
         desk.done(&user, &[], true, REFRESH_MIN, began);
         let (_, tasks) = desk.take(began + RETRY).unwrap();
-        assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), Before::default())]);
+        assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), Before { stands: false, ..stands(&["team:1"]) })]);
         desk.done(&user, &all(tasks, Stands::There), false, REFRESH_MIN, began + RETRY);
         desk.enter_all(began + RETRY);
         let (_, tasks) = desk.take(began + RETRY).unwrap();

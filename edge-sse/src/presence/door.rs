@@ -25,6 +25,7 @@ use super::described::{Kept, Seen, WhoIsAsked};
 use super::fold::statement_id;
 use super::said::{Said, Written};
 use super::{Presences, seen};
+use crate::acks::nothing_kept;
 use crate::audited::Door;
 use crate::edge::Shared;
 use crate::realtime::{self, As};
@@ -111,10 +112,17 @@ impl Shared {
         self.presences.as_ref().ok_or_else(none)
     }
 
+    /// A user from whom everything is revoked wants something to be kept: recorded, and refused.
+    pub fn shut_out(&self, claims: &Claims, door: Door) -> Refusal {
+        let refusal = nothing_kept();
+        self.record_refusal(&refusal, claims.who(), door);
+        refusal
+    }
+
     /// A signed-in user says how they are, on one kind of device. It is kept when this returns, and others are told of a change at once.
     ///
     /// # Errors
-    /// Nobody in particular says so, it is said too often, or it cannot be kept now.
+    /// Nobody in particular says so, or somebody from whom everything is revoked; it is said too often, or it cannot be kept now.
     pub async fn say_presence(&self, claims: &Claims, said: Said, door: Door) -> Result<Kept, Refusal> {
         let presences = self.presences()?;
         let Some(sub) = claims.sub.clone() else {
@@ -125,6 +133,9 @@ impl Shared {
         };
         let user = User { tenant: claims.tenant.clone(), sub };
         self.pace(&user)?;
+        if self.grants.shuts_out(&user) {
+            return Err(self.shut_out(claims, door));
+        }
         let Said { status, device, custom } = said;
         let row = Connection {
             id: statement_id(device),
@@ -137,7 +148,12 @@ impl Shared {
         };
         presences.attendant.store.put_connection(&user, &row).await.map_err(away)?;
         let kept = Kept { custom: row.custom.clone(), device, status, user_id: user.sub.clone() };
-        presences.desk.with(|desk, now| desk.enter(&user, row, now));
+        presences.desk.with(|desk, now| {
+            desk.enter(&user, row, now);
+            if self.grants.shuts_out(&user) {
+                desk.leave_said(&user, now);
+            }
+        });
         Ok(kept)
     }
 }

@@ -50,6 +50,13 @@ impl Default for Shown {
     }
 }
 
+impl Shown {
+    /// How a user was is not known any more.
+    pub fn forget(&self, user: &User) {
+        self.0.invalidate(user);
+    }
+}
+
 impl Asked {
     /// Reads the query.
     ///

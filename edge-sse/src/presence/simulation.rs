@@ -146,6 +146,15 @@ mortal!(Receipts {
     fn erase_receipts(&self, user: &User) -> usize;
 });
 
+mortal!(Persons {
+    fn subscriptions(&self, user: &User) -> Vec<KeptSubscription>;
+    fn memberships(&self, place: &Place, user: &str) -> Vec<Member>;
+    fn connections_at(&self, node: NodeId, user: &User) -> Vec<Uuid>;
+    fn erase_cursors(&self, user: &User, until: AckTime) -> ();
+    fn erase_subscriptions(&self, user: &User) -> ();
+    fn erase_presence(&self, user: &User, version: u64) -> bool;
+});
+
 #[async_trait]
 impl Store for Mortal {
     async fn ping(&self) -> Result<(), StoreError> {
@@ -162,7 +171,7 @@ impl Store for Mortal {
 enum Happens {
     /// A user opens a stream on an edge.
     Opens { user: u8, edge: u8 },
-    /// They open one in a channel that tells nothing of it: a seat, and no presence.
+    /// They open one that has a seat, and tells nothing of it.
     Sits { user: u8, edge: u8 },
     /// Their oldest stream that is in the room leaves it, and stays open.
     Leaves { user: u8 },
@@ -237,27 +246,6 @@ impl World {
         (Attendant { store: mortal.clone(), publisher: mortal.clone(), node, clock }, mortal)
     }
 
-    fn row(&self, edge: usize, channels: &[&str]) -> Connection {
-        Connection {
-            id: Uuid::now_v7(),
-            node: self.edges[edge].node,
-            device: DeviceKind::Web,
-            status: None,
-            custom: None,
-            channels: channels.iter().map(ToString::to_string).collect(),
-            opened_at: Timestamp::from_millis(1),
-        }
-    }
-
-    async fn sit(&mut self, number: u8, edge: usize) {
-        let row = self.row(edge, &[]);
-        let sits = self.edges[edge].store.put_connection(&user(number), &row).await;
-        self.open.push((user(number), row));
-        if sits.is_err() {
-            self.bury(edge).await;
-        }
-    }
-
     async fn leave(&mut self, number: u8) {
         let in_room = |(of, row): &&mut (User, Connection)| *of == user(number) && !row.channels.is_empty();
         let Some((of, row)) = self.open.iter_mut().find(in_room) else { return };
@@ -269,9 +257,21 @@ impl World {
         }
     }
 
-    async fn open(&mut self, number: u8, edge: usize) {
-        let row = self.row(edge, &[ROOM]);
-        let entered = self.edges[edge].enter(&self.catalogues, &user(number), &row, &[]).await;
+    /// In the room, or in a channel that tells nothing of it.
+    async fn open(&mut self, number: u8, edge: usize, channels: &[&str]) {
+        let row = Connection {
+            id: Uuid::now_v7(),
+            node: self.edges[edge].node,
+            device: DeviceKind::Web,
+            status: None,
+            custom: None,
+            channels: channels.iter().map(ToString::to_string).collect(),
+            opened_at: Timestamp::from_millis(1),
+        };
+        let entered = match channels.is_empty() {
+            true => self.edges[edge].store.put_connection(&user(number), &row).await.map_err(Unsettled::from),
+            false => self.edges[edge].enter(&self.catalogues, &user(number), &row, &[]).await,
+        };
         self.open.push((user(number), row));
         if entered.is_err() {
             self.bury(edge).await;
@@ -315,8 +315,7 @@ impl World {
     async fn is_told(&self) {
         for of in [user(0), user(1)] {
             let there = self.open.iter().any(|(user, row)| *user == of && !row.channels.is_empty());
-            let stands = self.store.presence(&of).await.unwrap();
-            let online = stands.is_some_and(|row| row.value.status == Status::Online);
+            let online = self.store.presence(&of).await.unwrap().is_some_and(|row| row.value.status == Status::Online);
             assert_eq!(online, there, "{of:?} of {:?}", self.open);
         }
     }
@@ -370,8 +369,8 @@ proptest! {
             let mut world = World::new();
             for happens in story {
                 match happens {
-                    Happens::Opens { user, edge } => world.open(user, edge.into()).await,
-                    Happens::Sits { user, edge } => world.sit(user, edge.into()).await,
+                    Happens::Opens { user, edge } => world.open(user, edge.into(), &[ROOM]).await,
+                    Happens::Sits { user, edge } => world.open(user, edge.into(), &[]).await,
                     Happens::Leaves { user } => world.leave(user).await,
                     Happens::Closes { user } => world.close(user).await,
                     Happens::Race { user, edge } => world.race(user, edge.into()).await,

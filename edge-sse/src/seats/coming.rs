@@ -142,7 +142,8 @@ impl Coming<'_> {
                 metrics::looked_elsewhere("held");
                 return Err(Limit::ConnectionsPerUser);
             }
-            self.ask_to_end(presences, &oldest).await;
+            // Where the time is over in the middle, this one is refused, and those that were asked end all the same.
+            let _ = timeout_at(patience, self.ask_to_end(presences, &oldest)).await;
             tokio::time::sleep(ELSEWHERE_LOOK).await;
         }
     }

@@ -98,6 +98,12 @@ impl GrantTable {
         self.users.iter()
     }
 
+    /// How many they are.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.users.len()
+    }
+
     /// Memory that it is accounted for.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -61,6 +61,26 @@ pub enum WriteError<E: std::error::Error + 'static> {
     Contended,
 }
 
+/// A tombstone of which nothing is known.
+#[derive(Debug, thiserror::Error)]
+pub enum ClearError {
+    /// The log gives no appender.
+    #[error(transparent)]
+    Open(#[from] JournalError),
+    /// The log did not say that it has the record.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// What is said of a user in a part of the topic.
+#[derive(Debug)]
+struct Between {
+    /// Since the last tombstone.
+    grant: Grant,
+    /// There is one.
+    cleared: bool,
+}
+
 impl GrantWriter {
     /// A writer to a log. It opens nothing before there is something to write.
     #[must_use]
@@ -95,7 +115,15 @@ impl GrantWriter {
         for _ in 0..TRIES {
             let value = frame(id, &changed.encode(user));
             let at = appender.append(record(&self.names, user.key(), Some(value)))?.await?.offset;
-            let joined = changed.join(&self.between(user, end, at).await?);
+            let between = self.between(user, end, at).await?;
+            if between.cleared {
+                // They were forgotten meanwhile: what was read before that is not said again.
+                appender.append(record(&self.names, user.key(), None))?.await?;
+                let (stands, read) = self.all(user).await?;
+                (changed, end) = (change(&stands).map_err(WriteError::Change)?, read);
+                continue;
+            }
+            let joined = changed.join(&between.grant);
             if joined == changed {
                 return Ok(changed);
             }
@@ -104,21 +132,32 @@ impl GrantWriter {
         Err(WriteError::Contended)
     }
 
+    /// Says nothing of a user any more: a tombstone, and what was said before it counts no more, for readers and for whoever was about to change
+    /// it. Idempotent.
+    ///
+    /// # Errors
+    /// The log does not answer. It may have been said all the same: do it again.
+    pub async fn clear(&self, user: &User) -> Result<(), ClearError> {
+        let appender = self.journal.appender(APPENDER)?;
+        appender.append(record(&self.names, user.key(), None))?.await?;
+        Ok(())
+    }
+
     async fn all(&self, user: &User) -> Result<(Grant, u64), ReadError> {
         let marks = self.journal.watermarks(&partition(&self.names)).await?;
-        Ok((self.between(user, marks.low, marks.high).await?, marks.high))
+        Ok((self.between(user, marks.low, marks.high).await?.grant, marks.high))
     }
 
     /// What is said of a user in `[from, end)`.
-    async fn between(&self, user: &User, from: u64, end: u64) -> Result<Grant, ReadError> {
-        let mut joined = Grant::nothing();
+    async fn between(&self, user: &User, from: u64, end: u64) -> Result<Between, ReadError> {
+        let mut between = Between { grant: Grant::nothing(), cleared: false };
         scan(&*self.journal, &partition(&self.names), from, end, |record| match Said::of(record) {
-            Said::Grant(of, grant) if of == *user => joined = joined.join(&grant),
-            Said::Nothing(of) if of == *user => joined = Grant::nothing(),
+            Said::Grant(of, grant) if of == *user => between.grant = between.grant.join(&grant),
+            Said::Nothing(of) if of == *user => between = Between { grant: Grant::nothing(), cleared: true },
             Said::Grant(..) | Said::Nothing(_) | Said::Heartbeat | Said::Bad { .. } => {}
         })
         .await?;
-        Ok(joined)
+        Ok(between)
     }
 }
 

@@ -40,6 +40,12 @@ fn tables(texts: impl Iterator<Item = &'static str>) -> BTreeMap<String, Table> 
     tables
 }
 
+/// The names of all tables, or of those with such a column.
+pub fn table_names(column: Option<&str>) -> Vec<String> {
+    let has = |table: &Table| column.is_none_or(|column| table.columns.iter().any(|one| one == column));
+    tables(files()).into_iter().filter(|(_, table)| has(table)).map(|(name, _)| name).collect()
+}
+
 /// The tables of a file that do not say the bound of a partition and when rows end, right above them.
 fn unstated(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().collect();
@@ -74,10 +80,14 @@ fn wrong(statement: &str, tables: &BTreeMap<String, Table>) -> Option<&'static s
         return Some("it reads or writes more than one partition");
     }
     let is_one_row = table.clustering.iter().all(is_given);
-    match statement.starts_with("SELECT") {
-        true if !is_one_row && !statement.contains(" LIMIT ?") => Some("it reads rows without a limit"),
-        false if !is_one_row => Some("it writes more than one row"),
-        true | false => None,
+    // A whole partition goes only up to a time: what is written later stays.
+    let is_whole = statement.contains(" USING TIMESTAMP ? ") && !table.clustering.iter().any(is_given);
+    match statement.split(' ').next() {
+        Some("SELECT") if !is_one_row && !statement.contains(" LIMIT ?") => Some("it reads rows without a limit"),
+        Some("SELECT") => None,
+        Some("DELETE") if is_whole => None,
+        _ if !is_one_row => Some("it writes more than one row"),
+        _ => None,
     }
 }
 
@@ -114,6 +124,10 @@ fn a_statement_that_could_grow_is_found() {
         ),
         ("SELECT position FROM cursors WHERE tenant = ? AND sub = ?", "it reads rows without a limit"),
         ("DELETE FROM cursors WHERE tenant = ? AND sub = ?", "it writes more than one row"),
+        (
+            "DELETE FROM cursors USING TIMESTAMP ? WHERE tenant = ? AND sub = ? AND device = ?",
+            "it writes more than one row",
+        ),
         ("INSERT INTO cursors (tenant, sub) VALUES (?, ?)", "it names other columns"),
         ("SELECT a FROM nowhere WHERE b = ?", "it is of no table"),
     ];

@@ -140,6 +140,16 @@ statements! {
         WHERE tenant = ? AND sub = ? AND bucket = ? LIMIT ?";
     REMOVE_RECEIPT_OF_USER: Write "DELETE FROM receipts_by_user USING TIMESTAMP ? \
         WHERE tenant = ? AND sub = ? AND bucket = ? AND channel = ? AND event = ?";
+
+    ERASE_CURSORS: Write "DELETE FROM cursors USING TIMESTAMP ? WHERE tenant = ? AND sub = ?";
+    SUBSCRIPTIONS_OF_USER: Read "SELECT device, channels FROM subscriptions WHERE tenant = ? AND sub = ? LIMIT ?";
+    ERASE_SUBSCRIPTION: Write "DELETE FROM subscriptions USING TIMESTAMP ? \
+        WHERE tenant = ? AND sub = ? AND device = ?";
+    MEMBERS_OF_USER: Read "SELECT connection, node FROM members \
+        WHERE tenant = ? AND channel = ? AND bucket = ? AND sub = ? LIMIT ?";
+    CONNECTIONS_OF_NODE_AND_USER: Read "SELECT connection FROM connections_by_node \
+        WHERE node = ? AND bucket = ? AND tenant = ? AND sub = ? LIMIT ?";
+    ERASE_PRESENCE: Lwt "DELETE FROM presence WHERE tenant = ? AND sub = ? IF version = ? AND announced = ?";
 }
 
 /// A statement by which a store that answers is told from one that does not.

@@ -13,7 +13,7 @@ use crate::limits::DEVICES_PER_USER;
 use crate::subscriptions::{KeptSubscription, Subscriptions};
 
 /// Devices that are read: those of writes that raced are beyond the bound for a moment.
-const READ: usize = DEVICES_PER_USER * 4;
+pub const READ: usize = DEVICES_PER_USER * 4;
 
 #[async_trait]
 impl Subscriptions for CqlStore {

@@ -19,10 +19,11 @@ const READ: usize = CURSORS_PER_USER * 4;
 impl Cursors for EmbeddedStore {
     async fn put_cursors(&self, writes: &[CursorWrite]) -> Result<(), StoreError> {
         bounds::cursor_writes(writes)?;
-        let newest = newest(writes);
+        let (newest, erased) = (newest(writes), self.erased.clone());
         self.ask(move |tables, lifetimes| {
             let mut writing = tables.write();
-            for CursorWrite { key, cursor } in &newest {
+            let counts = |write: &&CursorWrite| !erased.is_late(&write.key.user, write.cursor.acknowledged);
+            for CursorWrite { key, cursor } in newest.iter().filter(counts) {
                 let key = key_of(key);
                 if tables.get(&key)?.is_none_or(|stands: Cursor| rank(&stands) <= rank(cursor)) {
                     writing.put(&key, cursor, lifetimes.cursor)?;

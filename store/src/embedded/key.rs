@@ -125,6 +125,48 @@ impl Parts<'_> {
     }
 }
 
+#[cfg(test)]
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Cursors,
+        Self::Subscriptions,
+        Self::Nodes,
+        Self::Sweeps,
+        Self::Connections,
+        Self::ConnectionsByNode,
+        Self::Presence,
+        Self::Members,
+        Self::Occupancy,
+        Self::Receipts,
+        Self::ReceiptPositions,
+        Self::ReceiptsByUser,
+    ];
+
+    /// As the other body names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cursors => "cursors",
+            Self::Subscriptions => "subscriptions",
+            Self::Nodes => "nodes",
+            Self::Sweeps => "sweeps",
+            Self::Connections => "connections",
+            Self::ConnectionsByNode => "connections_by_node",
+            Self::Presence => "presence",
+            Self::Members => "members",
+            Self::Occupancy => "occupancy",
+            Self::Receipts => "receipts",
+            Self::ReceiptPositions => "receipt_positions",
+            Self::ReceiptsByUser => "receipts_by_user",
+        }
+    }
+
+    /// The table of a key.
+    pub fn of_key(key: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| Some(&table.tag()) == key.first())
+    }
+}
+
 impl Table {
     /// What stands before its keys; never given to another table.
     const fn tag(self) -> u8 {

@@ -44,6 +44,15 @@ impl Bench for Embedded {
         let more = i64::try_from(BRIEF.as_millis()).unwrap() + 1;
         self.millis.fetch_add(more, Ordering::Relaxed);
     }
+
+    async fn everything(&self) -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let rows = self.store.tables.all().into_iter().map(|(key, row)| {
+            let table = super::key::Table::of_key(&key).expect("a table");
+            (table.name().to_owned(), format!("{} {}", text(&key), text(&row)))
+        });
+        rows.collect()
+    }
 }
 
 crate::store_laws!(Embedded::new());

@@ -15,8 +15,8 @@ use crate::limits::DEVICES_PER_USER;
 use crate::subscriptions::{KeptSubscription, Subscriptions};
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
-    channels: Vec<String>,
+pub struct Kept {
+    pub channels: Vec<String>,
     /// Counts the user's writes.
     written: u64,
 }

@@ -121,6 +121,13 @@ impl Tables {
         Ok(found)
     }
 
+    /// Every row as it stands, also those that have ended.
+    #[cfg(test)]
+    pub fn all(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let rows = self.rows.iter().map(|entry| entry.into_inner().expect("a row"));
+        rows.map(|(key, row)| (key.to_vec(), row.to_vec())).collect()
+    }
+
     /// Begins a write; another waits until it is made.
     pub fn write(&self) -> Writing<'_> {
         let lock = self.writing.lock().unwrap_or_else(PoisonError::into_inner);

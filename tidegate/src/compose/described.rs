@@ -37,7 +37,8 @@ fn process(role: Role) -> (Router, OpenApi) {
     let roles = Roles::new(&world, role);
     let records = (world.log.clone(), world.audit.clone());
     let rollout = Rollout::new(&world.config, role, records, roles.takers(), (files, world.catalogues.clone()));
-    let (standing, names, described) = (rollout.standing(), world.log.names.clone(), roles.described());
+    let (standing, names, described) =
+        (rollout.standing(), world.log.names.clone(), roles.described(world.remembered.is_some()));
     let whole = merged(&described);
     let parts = Parts { asks: Vec::new(), lesser: Vec::new(), standing, names, described };
     let metrics = PrometheusBuilder::new().build_recorder().handle();
@@ -96,7 +97,8 @@ async fn the_file_in_docs_is_what_a_whole_process_says() {
 
 #[test]
 fn no_two_parts_call_different_schemas_by_one_name() {
-    let parts: [Describe; 4] = [doors::openapi, doors::grants::openapi, ingest::openapi, edge_sse::openapi];
+    let parts: [Describe; 5] =
+        [doors::openapi, doors::grants::openapi, doors::users::openapi, ingest::openapi, edge_sse::openapi];
     let mut named = BTreeMap::new();
     for part in parts {
         for (name, schema) in part().components.unwrap_or_default().schemas {

@@ -1,24 +1,19 @@
 //! `/v1/grants`: what users are granted beside their tokens, asked for and changed by administrators of their tenant.
 //!
-//! In: requests with a token that has the role [`ADMINISTRATOR`]. Out: what a user is granted, or who is granted a channel. Nobody reaches
+//! In: requests with a token that has the role [`ADMINISTRATOR`](super::gate::ADMINISTRATOR). Out: what a user is granted, or who is granted a channel. Nobody reaches
 //! another tenant's users.
 
 use std::sync::Arc;
 
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
-use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::{Json, Router};
-use journal::AuditLog;
+use policy::Act;
 use policy::grants::Change;
-use policy::{Act, Claims, Doorkeeper, Presented};
-use schemas::audit::{self, Entry, Who};
 use schemas::channel::ChannelPattern;
-use schemas::grant::User;
 use schemas::problem::{Problem, Slug};
-use schemas::time::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::openapi::OpenApi;
@@ -26,20 +21,16 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::gate::{Gate, answer, away, user_of};
 use crate::granting::{Granting, GrantingError, Shown, ShownUsers, entry};
 
-/// The role of a token that may ask for grants and change them.
-pub(crate) const ADMINISTRATOR: &str = "tidegate-admin";
 /// As the audit names it.
-const DOOR: &str = "/v1/grants";
-/// Seconds after which a log that does not answer is asked again.
-const RETRY_AFTER: u64 = 1;
+pub(crate) const DOOR: &str = "/v1/grants";
 
 #[derive(Debug)]
 struct Door {
     granting: Granting,
-    doorkeeper: Doorkeeper,
-    audit: AuditLog,
+    gate: Gate,
 }
 
 /// Whom or what it is about: one of them.
@@ -92,12 +83,9 @@ enum Granted {
     OfChannel(ShownUsers),
 }
 
-/// What is wrong with a request, in words.
-type Said = (Slug, String);
-
 /// The routes.
-pub(crate) fn routes(granting: Granting, doorkeeper: Doorkeeper, audit: AuditLog) -> Router {
-    let door = Arc::new(Door { granting, doorkeeper, audit });
+pub(crate) fn routes(granting: Granting, gate: Gate) -> Router {
+    let door = Arc::new(Door { granting, gate });
     doors().with_state(door).into()
 }
 
@@ -160,10 +148,10 @@ async fn change(
 
 impl Door {
     async fn ask(&self, headers: &HeaderMap, uri: &Uri, about: Result<About, Problem>) -> Result<Value, Problem> {
-        let claims = self.administrator(headers, uri).await?;
+        let claims = self.gate.administrator(headers, uri, Act::Change).await?;
         match about? {
             About { user: Some(user), channel: None } => {
-                let user = user_of(&claims, &user).map_err(refused)?;
+                let user = user_of(&claims, &user)?;
                 self.granting.of_user(&user).await.map_err(problem)
             }
             About { user: None, channel: Some(channel) } => {
@@ -184,45 +172,16 @@ impl Door {
         about: Result<About, Problem>,
         change: Result<Change, Problem>,
     ) -> Result<Value, Problem> {
-        let claims = self.administrator(headers, uri).await?;
+        let claims = self.gate.administrator(headers, uri, Act::Change).await?;
         let About { user: Some(user), channel: None } = about? else {
             return Err(Slug::BadRequest.problem("name the user: ?user=<sub>"));
         };
-        let (user, change) = (user_of(&claims, &user).map_err(refused)?, change?);
-        let recorded = self.audit.record(entry(&user, &change, DOOR).by(claims.who())).await;
-        recorded.map_err(|error| problem(GrantingError::Unavailable(error.to_string())))?;
+        let (user, change) = (user_of(&claims, &user)?, change?);
+        self.gate.record(entry(&user, &change, DOOR), &claims).await?;
         let changed = self.granting.change(&user, &change).await.map_err(problem)?;
         tracing::info!(by = claims.sub, tenant = %user.tenant, "grants of a user were changed");
         Ok(changed)
     }
-
-    async fn administrator(&self, headers: &HeaderMap, uri: &Uri) -> Result<Claims, Problem> {
-        let presented = Presented::new(headers, uri, Act::Change);
-        let identified = self.doorkeeper.identify(presented, Timestamp::now()).await;
-        let claims = identified.map_err(|error| {
-            self.refuse(error.as_str(), Who::default());
-            error.problem()
-        })?;
-        let slug = match (claims.sub.is_some(), claims.roles.contains(ADMINISTRATOR)) {
-            (_, true) => return Ok(claims),
-            (true, false) => Slug::Forbidden,
-            (false, false) => Slug::Unauthorized,
-        };
-        self.refuse(slug.parts().0, claims.who());
-        Err(slug.problem(format!("a token with the role {ADMINISTRATOR} is needed")))
-    }
-
-    fn refuse(&self, outcome: &str, who: Who) {
-        self.audit.refuse(Entry::new(audit::Act::Refusal, DOOR, outcome).by(who));
-    }
-}
-
-fn user_of(claims: &Claims, sub: &str) -> Result<User, Said> {
-    User::new(claims.tenant.clone(), sub).map_err(|error| (Slug::BadRequest, error.to_string()))
-}
-
-fn refused((slug, detail): Said) -> Problem {
-    slug.problem(detail)
 }
 
 fn malformed(error: &dyn std::fmt::Display) -> Problem {
@@ -232,15 +191,6 @@ fn malformed(error: &dyn std::fmt::Display) -> Problem {
 fn problem(error: GrantingError) -> Problem {
     match error {
         GrantingError::Change(error) => Slug::BadRequest.problem(error.to_string()),
-        GrantingError::Unavailable(detail) => {
-            Problem { retry_after: Some(RETRY_AFTER), ..Slug::Unavailable.problem(detail) }
-        }
-    }
-}
-
-fn answer(answered: Result<Value, Problem>) -> Response {
-    match answered {
-        Ok(value) => ([(CACHE_CONTROL, "no-store")], Json(value)).into_response(),
-        Err(problem) => ingest::respond(&problem),
+        GrantingError::Unavailable(detail) => away(detail),
     }
 }

@@ -30,7 +30,7 @@ pub(crate) enum Audit {
 /// Which.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// Only this act: publish, refusal, grant, revocation, dlq_replay, dlq_purge, topics_apply, catalogue, delivery
+    /// Only this act: publish, refusal, grant, revocation, dlq_replay, dlq_purge, topics_apply, catalogue, delivery, erasure, export
     #[arg(long)]
     act: Option<String>,
     /// Only of this tenant

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use policy::grants::Change;
-use reqwest::Url;
 use schemas::audit::Entry;
 use schemas::channel::ChannelPattern;
 use schemas::grant::{Scope, User};
@@ -11,13 +10,12 @@ use schemas::id::{Label, Tenant};
 use schemas::time::Timestamp;
 use serde_json::Value;
 
-use crate::audit;
 use crate::credentials::Credentials;
-use crate::doors::grants::ADMINISTRATOR;
 use crate::failure::Failure;
 use crate::granting::{Granting, GrantingError, entry};
 use crate::log::LogFlags;
 use crate::verb::say;
+use crate::{asking, audit};
 
 /// Bytes of an answer that are read: a user's grants are far smaller, the users of a channel may be many.
 const ANSWER_BYTES: usize = 64 * 1024 * 1024;
@@ -172,29 +170,11 @@ impl Place {
         value: &str,
         body: Option<&Change>,
     ) -> Result<Value, Failure> {
-        let to = self.to.as_deref().unwrap_or("http://127.0.0.1:8080");
-        let url = Url::parse(to).and_then(|base| base.join("/v1/grants"));
-        let mut url = url.map_err(|error| Failure::Usage(vec![format!("--to {to}: {error}")]))?;
+        let url = asking::door(self.to.as_deref())?.join("/v1/grants");
+        let mut url = url.map_err(Failure::of)?;
         url.query_pairs_mut().append_pair(name, value);
-        let token = Credentials::of(self.token.clone(), self.data.clone()).token(&[ADMINISTRATOR])?;
-        let request = reqwest::Client::new().request(method, url);
-        let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
-        let request = body.into_iter().fold(request, reqwest::RequestBuilder::json);
-        let unreached = |error: reqwest::Error| Failure::Failed(crate::target::chain(&error));
-        let mut answer = request.send().await.map_err(unreached)?;
-        let (status, mut bytes) = (answer.status(), Vec::new());
-        while let Some(chunk) = answer.chunk().await.map_err(unreached)? {
-            if bytes.len() + chunk.len() > ANSWER_BYTES {
-                return Err(Failure::Failed(format!("the answer has more than {ANSWER_BYTES} bytes")));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        if status.is_success() {
-            return serde_json::from_slice(&bytes).map_err(Failure::of);
-        }
-        let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let detail = problem.get("detail").and_then(Value::as_str).unwrap_or_default();
-        Err(Failure::Failed(format!("{status}: {detail}")))
+        let credentials = Credentials::of(self.token.clone(), self.data.clone());
+        asking::json(asking::ask(method, url, &credentials, body).await?, ANSWER_BYTES).await
     }
 
     fn show(&self, found: &Value) -> Result<(), Failure> {
