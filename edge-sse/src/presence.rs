@@ -29,14 +29,14 @@ use rand::Rng;
 use schemas::channel::{Channel, ChannelPattern};
 use schemas::grant::User;
 use store::{Connection, NodeId, NodeRow, Store};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::edge::Shared;
 use crate::metrics;
 use crate::publication::Publish;
-use attendant::{Attendant, Swept};
+use attendant::Attendant;
 use desk::{Desk, REFRESH_MAX, REFRESH_MIN, Stands, Task, Time};
 use fold::is_statement;
 use leases::Leases;
@@ -48,10 +48,10 @@ pub use said::Said;
 
 /// Users for whom something is done at a time.
 const WORKING: usize = 32;
-/// How often a node says that it lives.
-const BEAT_EVERY: Duration = Duration::from_secs(2);
-/// How often it looks whether others do.
+/// How often a node looks whether others live.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// It says that it does itself at every second look.
+const LOOKS_A_BEAT: u64 = 2;
 /// How long an edge that stops may take to tell that its users have gone; survivors tell the rest.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How often it looks whether all is told.
@@ -149,7 +149,13 @@ fn names(held: &[ChannelPattern]) -> Vec<String> {
 /// Keeps the presence of this edge's users, and takes over from nodes that die, for ever.
 pub async fn keep(shared: &Shared) {
     let Some(presences) = &shared.presences else { return std::future::pending().await };
-    tokio::join!(work(shared, presences), live(presences), watch(shared, presences), seats::hear(shared, presences));
+    let (dead, found) = watch::channel(Vec::new());
+    tokio::join!(
+        work(shared, presences),
+        live(presences, &dead),
+        bury(shared, presences, found),
+        seats::hear(shared, presences)
+    );
 }
 
 /// Returns when nobody who has gone is still to be told of, or the time for that is over: survivors tell the rest.
@@ -182,24 +188,13 @@ async fn work(shared: &Shared, presences: &Presences) {
     }
 }
 
-/// Says that this node lives.
-async fn live(presences: &Presences) {
-    let mut ticks = tokio::time::interval(BEAT_EVERY);
-    let (mut beats, node) = (0, presences.attendant.node);
-    loop {
-        ticks.tick().await;
-        beats += 1;
-        if let Err(error) = presences.attendant.store.beat(NodeRow { node, beats }).await {
-            tracing::debug!(%error, "a heartbeat was not kept");
-        }
-    }
-}
-
-/// Looks whether other nodes live, and takes over from those that do not.
-async fn watch(shared: &Shared, presences: &Presences) {
+/// Says that this node lives, and looks whether others do. It looks before it says so: whoever swept this node took it out of the list, and what
+/// it says puts it in again.
+async fn live(presences: &Presences, dead: &watch::Sender<Vec<NodeId>>) {
     let mut ticks = tokio::time::interval(WATCH_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut leases, mut listed, node) = (Leases::default(), false, presences.attendant.node);
+    let mut looks = 0;
     loop {
         ticks.tick().await;
         let Ok(rows) = presences.attendant.store.nodes().await else { continue };
@@ -209,7 +204,27 @@ async fn watch(shared: &Shared, presences: &Presences) {
             presences.desk.with(Desk::enter_all);
         }
         listed = here;
-        for dead in leases.observe(&rows, Instant::now()).into_iter().filter(|dead| *dead != node) {
+        let found: Vec<NodeId> =
+            leases.observe(&rows, Instant::now()).into_iter().filter(|dead| *dead != node).collect();
+        if !found.is_empty() {
+            dead.send_replace(found);
+        }
+        looks += 1;
+        if looks % LOOKS_A_BEAT != 1 {
+            continue;
+        }
+        match presences.attendant.store.beat(NodeRow { node, beats: looks }).await {
+            Ok(()) => listed = true,
+            Err(error) => tracing::debug!(%error, "a heartbeat was not kept"),
+        }
+    }
+}
+
+/// Takes over from nodes that do not live.
+async fn bury(shared: &Shared, presences: &Presences, mut dead: watch::Receiver<Vec<NodeId>>) {
+    while dead.changed().await.is_ok() {
+        let found = dead.borrow_and_update().clone();
+        for dead in found {
             presences.take_over(shared, dead).await;
         }
     }
@@ -246,6 +261,9 @@ impl Presences {
             }
             Task::Refresh(row, time) => {
                 let row = telling(catalogues, row);
+                if is_statement(&row) && attendant.lets_go(user, &row).await? {
+                    return Ok(Stands::Gone);
+                }
                 if *time == Time::Over && !attendant.has_stream(user).await? {
                     attendant.leave(catalogues, user, &row).await?;
                     return Ok(Stands::Gone);
@@ -268,20 +286,19 @@ impl Presences {
     }
 
     async fn take_over(&self, shared: &Shared, dead: NodeId) {
-        match self.attendant.sweep(&shared.catalogues(), dead).await {
-            Ok(Swept { adopted, whole }) => {
-                self.desk.with(|desk, now| {
-                    for (user, row) in adopted {
-                        desk.adopt(&user, row, now);
-                        if shared.grants.shuts_out(&user) {
-                            desk.leave_said(&user, now);
-                        }
-                    }
-                });
-                if whole {
-                    tracing::info!(node = %dead, "an edge that died was swept");
+        let mut adopted = Vec::new();
+        let swept = self.attendant.sweep(&shared.catalogues(), dead, &mut adopted).await;
+        self.desk.with(|desk, now| {
+            for (user, row) in adopted {
+                desk.adopt(&user, row, now);
+                if shared.grants.shuts_out(&user) {
+                    desk.leave_said(&user, now);
                 }
             }
+        });
+        match swept {
+            Ok(true) => tracing::info!(node = %dead, "an edge that died was swept"),
+            Ok(false) => {}
             Err(error) => tracing::warn!(%error, node = %dead, "an edge that died is not swept yet"),
         }
     }

@@ -101,8 +101,11 @@ impl Store for CqlStore {
             }
         }
         tracing::info!("the store is reached");
-        // From here on the driver keeps the connections.
-        shutdown.cancelled().await;
+        // From here on the driver keeps the connections, and this sees to it when it has none.
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = self.link.watch(statements::PING, (nodes::RING, 1)) => {}
+        }
     }
 }
 

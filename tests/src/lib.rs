@@ -29,3 +29,4 @@ pub mod tally;
 pub mod replay;
 pub mod wait;
 pub mod simulation;
+pub mod chaos;

@@ -250,10 +250,17 @@ impl Process {
     }
 
     async fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("it runs").to_string();
-        let status = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.expect("kill runs");
-        assert!(status.success(), "kill -{name} {pid}");
+        signal(name, &self.id().to_string()).await;
     }
+}
+
+/// Sends a signal to a process that a test started.
+///
+/// # Panics
+/// It cannot be sent.
+pub async fn signal(name: &str, pid: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), pid]).status().await.expect("kill runs");
+    assert!(status.success(), "kill -{name} {pid}");
 }
 
 impl Drop for Process {

@@ -20,6 +20,8 @@ const BROKER_KILLS: Rounds = Rounds { ordinary: 1, soak: 4 };
 const WRITER_KILLS: Rounds = Rounds { ordinary: 3, soak: 30 };
 /// How often two routers fight over the partitions.
 const FIGHTS: Rounds = Rounds { ordinary: 10, soak: 100 };
+/// Rounds in which an edge, the store or a router dies under presence, cursors and receipts.
+const CHAOS: Rounds = Rounds { ordinary: 10, soak: 100 };
 
 /// How long, in seconds, each trouble lasts that may stall nobody else.
 const TROUBLE_SECONDS: Rounds = Rounds { ordinary: 3, soak: 30 };
@@ -85,6 +87,16 @@ pub fn writer_kills() -> usize {
 #[must_use]
 pub fn fights() -> usize {
     FIGHTS.now()
+}
+
+/// The seed of the chaos rounds, and how many there are: `TIDEGATE_SEED` draws the same again, `TIDEGATE_SEEDS` says how many. Two runs in a
+/// row are never the same.
+#[must_use]
+pub fn chaos() -> (u64, usize) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let rounds = number("TIDEGATE_SEEDS").and_then(|rounds| usize::try_from(rounds).ok());
+    let seed = number("TIDEGATE_SEED").unwrap_or_else(|| rand::random::<u32>().into());
+    (seed, rounds.unwrap_or_else(|| CHAOS.now()))
 }
 
 /// How long each trouble lasts that may stall nobody else.

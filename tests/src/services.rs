@@ -7,6 +7,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::process;
+
 /// How long a service may take to start.
 const START_LIMIT: Duration = Duration::from_secs(120);
 
@@ -137,6 +139,16 @@ impl OwnService {
     /// SIGTERM, and waits for its end.
     pub async fn stop(&self) {
         self.call("stop").await;
+    }
+
+    /// SIGSTOP: it stands still, and its sockets stay open.
+    pub async fn freeze(&self) {
+        process::signal("STOP", &self.call("pid").await).await;
+    }
+
+    /// SIGCONT.
+    pub async fn thaw(&self) {
+        process::signal("CONT", &self.call("pid").await).await;
     }
 
     async fn call(&self, verb: &str) -> String {

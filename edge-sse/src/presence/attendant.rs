@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 use policy::{Catalogues, Matter, Telling};
 use schemas::channel::Channel;
 use schemas::cloudevent::PostedEvent;
@@ -20,7 +20,7 @@ use store::{
     Versioned,
 };
 
-use super::fold::{fold, is_present, is_statement};
+use super::fold::{adopted_id, fold, is_present, is_statement, is_superseded};
 use super::outbox::{self, Step};
 use crate::publication::Publish;
 use schemas::clock::Clock;
@@ -45,15 +45,6 @@ pub struct Attendant {
     pub node: NodeId,
     /// The time of day, for «last seen».
     pub clock: Clock,
-}
-
-/// What a sweep came to.
-#[derive(Debug, Default)]
-pub struct Swept {
-    /// What users said of themselves, and is this node's to keep now.
-    pub adopted: Vec<(User, Connection)>,
-    /// Nothing is left of the node.
-    pub whole: bool,
 }
 
 /// Why somebody is not settled yet.
@@ -134,7 +125,7 @@ impl Attendant {
     /// # Errors
     /// It may be half done; do it again.
     pub async fn leave(&self, catalogues: &Catalogues, user: &User, row: &Connection) -> Result<(), Unsettled> {
-        if !row.channels.is_empty() {
+        if is_statement(row) || !row.channels.is_empty() {
             let going = Connection { status: Some(Status::Offline), ..row.clone() };
             self.store.put_connection(user, &going).await?;
         }
@@ -154,17 +145,35 @@ impl Attendant {
         Ok(self.store.connections(user).await?.iter().any(is_present))
     }
 
-    /// Takes a dead node's streams offline, and takes over what its users said of themselves: that was not said by the node, and an invisible
-    /// user stays so. Says what was taken over, and whether nothing is left; where another sweeps, it has left the rest to that one.
+    /// Takes out a word of a user on whose kind of device another was said since, maybe at another edge; whether it was so. Nothing follows
+    /// from it: that word counts no more.
     ///
     /// # Errors
     /// It may be half done; do it again.
-    pub async fn sweep(&self, catalogues: &Catalogues, dead: NodeId) -> Result<Swept, Unsettled> {
-        let mut swept = Swept::default();
+    pub async fn lets_go(&self, user: &User, word: &Connection) -> Result<bool, Unsettled> {
+        let superseded = is_superseded(word, &self.store.connections(user).await?);
+        if superseded {
+            self.store.remove_connection(user, word.id, word.node).await?;
+        }
+        Ok(superseded)
+    }
+
+    /// Takes a dead node's streams offline, and takes over what its users said of themselves: that was not said by the node, and an invisible
+    /// user stays so. What is `adopted` is this node's to keep now, also where the rest fails. Whether nothing is left of the node; where
+    /// another sweeps, the rest is left to that one.
+    ///
+    /// # Errors
+    /// It may be half done; do it again.
+    pub async fn sweep(
+        &self,
+        catalogues: &Catalogues,
+        dead: NodeId,
+        adopted: &mut Vec<(User, Connection)>,
+    ) -> Result<bool, Unsettled> {
         for bucket in 0..NODE_BUCKETS {
             loop {
                 if !self.store.claim_sweep(dead, self.node).await? {
-                    return Ok(swept);
+                    return Ok(false);
                 }
                 let found = self.store.connections_of_node(dead, bucket).await?;
                 if found.is_empty() {
@@ -172,13 +181,14 @@ impl Attendant {
                 }
                 for some in found.chunks(SWEPT_AT_A_TIME) {
                     let sweeps = some.iter().map(|one| self.sweep_one(catalogues, dead, one));
-                    swept.adopted.extend(try_join_all(sweeps).await?.into_iter().flatten());
+                    let swept = join_all(sweeps).await;
+                    adopted.extend(swept.iter().flatten().flatten().cloned());
+                    swept.into_iter().collect::<Result<Vec<_>, _>>()?;
                 }
             }
         }
         self.store.remove_node(dead).await?;
-        swept.whole = true;
-        Ok(swept)
+        Ok(true)
     }
 
     async fn sweep_one(
@@ -188,27 +198,24 @@ impl Attendant {
         one: &ConnectionRef,
     ) -> Result<Option<(User, Connection)>, Unsettled> {
         let rows = self.store.connections(&one.user).await?;
-        let row = rows.into_iter().find(|row| row.id == one.id);
-        match row {
-            Some(row) if row.node == dead && !is_statement(&row) => {
-                self.leave(catalogues, &one.user, &row).await?;
-                Ok(None)
-            }
-            Some(row) => {
-                // Another node may have it by now. Its row is written again behind the removal, which takes both.
-                let adopted = row.node == dead;
-                let row = Connection { node: if adopted { self.node } else { row.node }, ..row };
-                self.store.put_connection(&one.user, &row).await?;
-                self.store.remove_connection(&one.user, one.id, dead).await?;
-                self.store.put_connection(&one.user, &row).await?;
-                Ok(adopted.then(|| (one.user.clone(), row)))
-            }
-            None => {
-                self.settle(catalogues, &one.user).await?;
-                self.store.remove_connection(&one.user, one.id, dead).await?;
-                Ok(None)
-            }
+        let Some(row) = rows.iter().find(|row| row.id == one.id) else {
+            self.settle(catalogues, &one.user).await?;
+            self.store.remove_connection(&one.user, one.id, dead).await?;
+            return Ok(None);
+        };
+        if !is_statement(row) {
+            self.leave(catalogues, &one.user, row).await?;
+            return Ok(None);
         }
+        // Under an id of its own, so that it stands there at every moment; and the node may have died before others were told.
+        let own = Connection { id: adopted_id(row.id, self.node), node: self.node, ..row.clone() };
+        let counts = !is_superseded(row, &rows);
+        if counts {
+            self.store.put_connection(&one.user, &own).await?;
+            self.settle(catalogues, &one.user).await?;
+        }
+        self.store.remove_connection(&one.user, one.id, dead).await?;
+        Ok(counts.then(|| (one.user.clone(), own)))
     }
 
     /// Makes a user's presence what their connections are, and announces it.

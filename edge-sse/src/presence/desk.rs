@@ -370,7 +370,7 @@ mod tests {
     #[test]
     fn what_a_user_says_goes_first_and_lives_on_with_a_stream() {
         let (mut desk, began) = (Desk::default(), Instant::now());
-        let id = statement_id(DeviceKind::Web);
+        let id = statement_id(DeviceKind::Web, NodeId(Uuid::nil()));
         let said = Connection { id, status: Some(Status::Invisible), ..stream(0, &[]) };
         desk.enter(&ada(), stream(9, &["team:1"]), began);
         desk.enter(&ada(), said.clone(), began);

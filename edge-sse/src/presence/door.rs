@@ -138,7 +138,7 @@ impl Shared {
         }
         let Said { status, device, custom } = said;
         let row = Connection {
-            id: statement_id(device),
+            id: statement_id(device, presences.attendant.node),
             node: presences.attendant.node,
             device,
             status: Some(status),

@@ -1,15 +1,23 @@
 //! Many connections of one user, folded into what others are told of them. Pure.
 //!
 //! A stream that is open says that its user is there. What a user says of themselves stands for one kind of device, and counts instead of
-//! the streams of that kind.
+//! the streams of that kind. Each edge that hears such a word keeps it in a row of its own, so that none writes over what another has heard
+//! since; the last word counts.
 
 use std::collections::BTreeSet;
 
-use store::{Connection, DeviceKind, Status};
+use store::{Connection, DeviceKind, NodeId, Status};
 use uuid::Uuid;
 
 /// All kinds.
 const KINDS: [DeviceKind; 3] = [DeviceKind::Web, DeviceKind::Mobile, DeviceKind::Desktop];
+
+/// The version of a UUID whose bits are one's own (RFC 9562, version 8). Streams have others.
+const STATEMENT_VERSION: usize = 8;
+/// Where a UUID says its version.
+const VERSION_BITS: u128 = 0xf << 76;
+/// That version there.
+const VERSION_MARK: u128 = 0x8 << 76;
 
 /// A user, as their connections have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,20 +34,38 @@ pub struct Folded {
     pub invisible: bool,
 }
 
-/// The id of the row that holds what a user says of themselves on a kind of device: one for each, whichever edge hears it.
+/// The id of the row that holds what a user says of themselves on a kind of device, as one node heard it.
 #[must_use]
-pub fn statement_id(device: DeviceKind) -> Uuid {
-    Uuid::from_u128(match device {
+pub fn statement_id(device: DeviceKind, node: NodeId) -> Uuid {
+    let device = match device {
         DeviceKind::Web => 1,
         DeviceKind::Mobile => 2,
         DeviceKind::Desktop => 3,
-    })
+    };
+    marked(node.0.as_u128() ^ device)
+}
+
+/// The id of the row under which another node takes over such a word.
+#[must_use]
+pub fn adopted_id(id: Uuid, by: NodeId) -> Uuid {
+    marked(id.as_u128().rotate_left(1) ^ by.0.as_u128())
 }
 
 /// Whether a row is such a word, and no stream.
 #[must_use]
 pub fn is_statement(connection: &Connection) -> bool {
-    connection.id == statement_id(connection.device)
+    connection.id.get_version_num() == STATEMENT_VERSION
+}
+
+/// Whether a word is not the last on its kind of device: it counts no more, and whoever keeps it lets it go.
+#[must_use]
+pub fn is_superseded(row: &Connection, connections: &[Connection]) -> bool {
+    last_word(row.device, connections).is_some_and(|last| (last.opened_at, last.id) > (row.opened_at, row.id))
+}
+
+/// A UUID of the version that tells words from streams.
+fn marked(bits: u128) -> Uuid {
+    Uuid::from_u128(bits & !VERSION_BITS | VERSION_MARK)
 }
 
 /// Whether a row is a stream that is open; one that is being closed says that it is offline.
@@ -80,9 +106,8 @@ pub fn fold(connections: &[Connection]) -> Folded {
 /// How a user is on one kind of device; none where they have none.
 fn status_on(kind: DeviceKind, connections: &[Connection]) -> Option<Status> {
     let mut of_kind = connections.iter().filter(|one| one.device == kind);
-    let said = connections.iter().find(|one| one.id == statement_id(kind)).map(|one| one.status);
-    match said {
-        Some(status) => Some(status.unwrap_or(Status::Online)),
+    match last_word(kind, connections) {
+        Some(word) => Some(word.status.unwrap_or(Status::Online)),
         None => of_kind.any(is_present).then_some(Status::Online),
     }
 }
@@ -93,8 +118,15 @@ fn shown(there: &[(DeviceKind, Status)]) -> Status {
     [Status::Busy, Status::Online, Status::Away].into_iter().find(|status| has(*status)).unwrap_or(Status::Offline)
 }
 
+/// What was said last on a kind of device, whichever edge heard it.
+fn last_word(kind: DeviceKind, connections: &[Connection]) -> Option<&Connection> {
+    let words = connections.iter().filter(|one| one.device == kind && is_statement(one));
+    words.max_by_key(|one| (one.opened_at, one.id))
+}
+
 fn last_words(connections: &[Connection]) -> Option<String> {
-    let said = connections.iter().filter(|one| is_statement(one) && one.status != Some(Status::Offline));
+    let said = KINDS.into_iter().filter_map(|kind| last_word(kind, connections));
+    let said = said.filter(|one| one.status != Some(Status::Offline));
     said.max_by_key(|one| (one.opened_at, one.id)).and_then(|one| one.custom.clone())
 }
 
@@ -102,7 +134,6 @@ fn last_words(connections: &[Connection]) -> Option<String> {
 mod tests {
     use proptest::prelude::*;
     use schemas::time::Timestamp;
-    use store::NodeId;
 
     use super::*;
 
@@ -121,7 +152,7 @@ mod tests {
     fn said(device: DeviceKind, status: Status, custom: &str, at: i64) -> Connection {
         let custom = Some(custom.to_owned()).filter(|custom| !custom.is_empty());
         let opened_at = Timestamp::from_millis(at);
-        let id = statement_id(device);
+        let id = statement_id(device, NodeId(Uuid::now_v7()));
         Connection { id, status: Some(status), custom, opened_at, channels: Vec::new(), ..stream(device, "") }
     }
 

@@ -22,11 +22,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::attendant::{Attendant, Unsettled};
-use super::fold::fold;
+use super::fold::{fold, statement_id};
 use crate::publication::Publish;
 use schemas::clock::Clock;
 
 const ROOM: &str = "room:lobby";
+/// What users say of themselves.
+const SAID: [Status; 3] = [Status::Busy, Status::Away, Status::Invisible];
 
 /// What an edge may still do: at nought it is dead, in the middle of whatever it does.
 #[derive(Debug, Default)]
@@ -179,6 +181,10 @@ enum Happens {
     Closes { user: u8 },
     /// Two users come and go at one time, on two edges.
     Race { user: u8, edge: u8 },
+    /// A user says how they are; an edge hears it.
+    Says { user: u8, edge: u8, status: Status },
+    /// The words that an edge has heard, or taken over, live on.
+    Refreshes { edge: u8 },
     /// An edge dies so many steps into whatever comes next.
     DiesAfter { edge: u8, steps: u32 },
 }
@@ -190,6 +196,9 @@ fn happens() -> impl Strategy<Value = Happens> {
         1 => (0u8..2).prop_map(|user| Happens::Leaves { user }),
         3 => (0u8..2).prop_map(|user| Happens::Closes { user }),
         2 => (0u8..2, 0u8..3).prop_map(|(user, edge)| Happens::Race { user, edge }),
+        3 => (0u8..2, 0u8..3, prop::sample::select(SAID.to_vec()))
+            .prop_map(|(user, edge, status)| Happens::Says { user, edge, status }),
+        2 => (0u8..3).prop_map(|edge| Happens::Refreshes { edge }),
         2 => (0u8..3, 0u32..24).prop_map(|(edge, steps)| Happens::DiesAfter { edge, steps }),
     ]
 }
@@ -201,6 +210,12 @@ struct World {
     edges: Vec<Attendant>,
     mortals: Vec<Arc<Mortal>>,
     open: Vec<(User, Connection)>,
+    /// What edges heard, or took over: by node, as their desks have it.
+    words: Vec<(User, Connection)>,
+    /// What each user said last.
+    said: BTreeMap<String, Status>,
+    /// The time of day, one for each word.
+    now: i64,
     _directory: tempfile::TempDir,
 }
 
@@ -226,6 +241,9 @@ impl World {
             edges: Vec::new(),
             mortals: Vec::new(),
             open: Vec::new(),
+            words: Vec::new(),
+            said: BTreeMap::new(),
+            now: 1,
             _directory: directory,
         };
         (0..3).for_each(|_| world.begin());
@@ -311,12 +329,61 @@ impl World {
         }
     }
 
-    /// While everybody lives and all is done, a user is there exactly where they have a stream in the room.
+    /// While everybody lives and all is done, a user who has said nothing of themselves is there exactly where they have a stream in the room.
     async fn is_told(&self) {
-        for of in [user(0), user(1)] {
+        for of in [user(0), user(1)].into_iter().filter(|of| !self.said.contains_key(&of.sub)) {
             let there = self.open.iter().any(|(user, row)| *user == of && !row.channels.is_empty());
             let online = self.store.presence(&of).await.unwrap().is_some_and(|row| row.value.status == Status::Online);
             assert_eq!(online, there, "{of:?} of {:?}", self.open);
+        }
+    }
+
+    /// Says it until it is kept, as the door does; others are told then, or the edge dies before.
+    async fn say(&mut self, number: u8, edge: usize, status: Status) {
+        self.now += 1;
+        let of = user(number);
+        loop {
+            let node = self.edges[edge].node;
+            let row = Connection {
+                id: statement_id(DeviceKind::Web, node),
+                node,
+                device: DeviceKind::Web,
+                status: Some(status),
+                custom: None,
+                channels: Vec::new(),
+                opened_at: Timestamp::from_millis(self.now),
+            };
+            let kept = self.edges[edge].store.put_connection(&of, &row).await.is_ok();
+            if kept {
+                self.said.insert(of.sub.clone(), status);
+                self.words.retain(|(_, word)| word.id != row.id || word.node != node);
+                self.words.push((of.clone(), row.clone()));
+            }
+            if !kept || self.edges[edge].enter(&self.catalogues, &of, &row, &[]).await.is_err() {
+                self.bury(edge).await;
+            }
+            if kept {
+                return;
+            }
+        }
+    }
+
+    async fn refresh(&mut self, edge: usize) {
+        let node = self.edges[edge].node;
+        let own: Vec<(User, Connection)> = self.words.iter().filter(|(_, word)| word.node == node).cloned().collect();
+        for (of, word) in own {
+            let done = async {
+                let gone = self.edges[edge].lets_go(&of, &word).await?;
+                if !gone {
+                    self.edges[edge].refresh(&of, &word).await?;
+                }
+                Ok::<_, Unsettled>(gone)
+            };
+            match done.await {
+                Ok(true) => self.words.retain(|(_, other)| other.id != word.id),
+                Ok(false) => {}
+                Err(_) => return self.bury(edge).await,
+            }
         }
     }
 
@@ -326,12 +393,16 @@ impl World {
         let dead = std::mem::replace(&mut self.edges[edge], next).node;
         self.mortals[edge] = mortal;
         self.open.retain(|(_, row)| row.node != dead);
+        self.words.retain(|(_, word)| word.node != dead);
         let survivors: Vec<usize> = (0..self.edges.len()).filter(|at| *at != edge).collect();
         loop {
-            let [one, two] = [survivors[0], survivors[1]].map(|at| self.edges[at].sweep(&self.catalogues, dead));
-            let (one, two) = tokio::join!(one, two);
-            let whole = [&one, &two].iter().any(|swept| swept.as_ref().is_ok_and(|swept| swept.whole));
-            if whole {
+            let (mut first, mut second) = (Vec::new(), Vec::new());
+            let (one, two) = tokio::join!(
+                self.edges[survivors[0]].sweep(&self.catalogues, dead, &mut first),
+                self.edges[survivors[1]].sweep(&self.catalogues, dead, &mut second)
+            );
+            self.words.extend(first.into_iter().chain(second));
+            if [one, two].contains(&Ok(true)) {
                 return;
             }
             // A sweeper died, too; its claim has not ended yet, and whoever takes its place has another name.
@@ -345,11 +416,13 @@ impl World {
 /// A claim that a dying sweeper left ends after a second here; it is looked for so often.
 const CLAIM_LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
-/// Everything told of one channel's matter, in order: no status twice in a row, and versions one by one.
-fn in_order(told: &[(String, String)]) {
+/// Everything told of one channel's matter, in order: no status twice in a row, and versions one by one; of who may be in no channel, and
+/// is told of nowhere then, in order.
+fn in_order(told: &[(String, String)], everywhere: bool) {
     for (before, after) in told.iter().zip(told.iter().skip(1)) {
         assert_ne!(before.1, after.1, "told twice: {told:?}");
-        assert_eq!(version(&before.0) + 1, version(&after.0), "out of order: {told:?}");
+        let (before, after) = (version(&before.0), version(&after.0));
+        assert!(before + 1 == after || (!everywhere && before < after), "out of order: {told:?}");
     }
 }
 
@@ -374,15 +447,18 @@ proptest! {
                     Happens::Leaves { user } => world.leave(user).await,
                     Happens::Closes { user } => world.close(user).await,
                     Happens::Race { user, edge } => world.race(user, edge.into()).await,
+                    Happens::Says { user, edge, status } => world.say(user, edge.into(), status).await,
+                    Happens::Refreshes { edge } => world.refresh(edge.into()).await,
                     Happens::DiesAfter { edge, steps } => {
                         *world.mortals[usize::from(edge)].steps.0.lock().unwrap() = steps;
                     }
                 }
             }
             world.is_told().await;
-            // Who is dying dies, and is swept.
+            // Who is dying dies, and is swept; what was said lives on.
             for edge in 0..world.edges.len() {
                 world.bury(edge).await;
+                world.refresh(edge).await;
             }
             let mut told: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
             for (_, id, said) in world.log.told.lock().unwrap().clone() {
@@ -391,23 +467,43 @@ proptest! {
             }
             for number in 0..2 {
                 let of = user(number);
-                assert_eq!(fold(&world.store.connections(&of).await.unwrap()).status, Status::Offline);
+                let shown = match world.said.get(&of.sub).copied() {
+                    None | Some(Status::Offline | Status::Invisible) => Status::Offline,
+                    Some(said @ (Status::Away | Status::Busy | Status::Online)) => said,
+                };
+                assert_eq!(fold(&world.store.connections(&of).await.unwrap()).status, shown);
                 let row = world.store.presence(&of).await.unwrap();
                 let told = told.remove(&format!("presence/{}", of.sub)).unwrap_or_default();
-                in_order(&told);
+                let everywhere = !world.said.contains_key(&of.sub);
+                in_order(&told, everywhere);
                 if let Some(row) = row {
-                    assert_eq!((row.value.status, row.is_unannounced()), (Status::Offline, false));
-                    assert_eq!(told.last().map(|(id, said)| (version(id), said.as_str())), Some((row.version, "offline")));
-                    assert_eq!(told.len(), usize::try_from(row.version).unwrap());
+                    assert_eq!((row.value.status, row.is_unannounced()), (shown, false));
+                    assert!(!everywhere || told.len() == usize::try_from(row.version).unwrap());
+                    let last = told.last().filter(|_| !row.value.audience.is_empty());
+                    assert!(last.is_none_or(|(id, said)| (version(id), said.as_str()) == (row.version, shown.as_str())));
                 } else {
-                    assert!(told.is_empty());
+                    assert!(told.is_empty() && shown == Status::Offline);
                 }
             }
             let occupied = world.store.occupancy(&place()).await.unwrap();
             let told = told.remove("occupancy").unwrap_or_default();
-            in_order(&told);
+            in_order(&told, true);
             assert!(!world.store.has_members(&place()).await.unwrap());
             assert!(occupied.is_none_or(|row| !row.value.occupied && !row.is_unannounced()));
         });
     }
+}
+
+#[tokio::test]
+async fn what_a_user_said_is_taken_back_when_its_time_is_over() {
+    let mut world = World::new();
+    world.open(0, 0, &[ROOM]).await;
+    world.say(0, 0, Status::Busy).await;
+    world.close(0).await;
+    let stands = async |world: &World| world.store.presence(&user(0)).await.unwrap().unwrap().value.status;
+    assert_eq!(stands(&world).await, Status::Busy, "what was said stands for a while without a stream");
+    let (of, word) = world.words.remove(0);
+    world.edges[0].leave(&world.catalogues, &of, &word).await.unwrap();
+    assert_eq!(stands(&world).await, Status::Offline);
+    assert_eq!(world.store.connections(&of).await.unwrap(), []);
 }

@@ -32,6 +32,11 @@ impl Breaker {
         }
     }
 
+    /// Whether the store is left alone.
+    pub fn is_open(&self) -> bool {
+        self.open_until.is_some()
+    }
+
     /// A call was answered.
     pub fn answered(&mut self) {
         *self = Self::default();
@@ -58,7 +63,9 @@ mod tests {
             assert!(breaker.admits(start) && breaker.admits(start));
             breaker.answered();
         }
+        assert!(!breaker.is_open());
         (0..FAILURES).for_each(|_| breaker.failed(start));
+        assert!(breaker.is_open());
         assert!(!breaker.admits(start) && !breaker.admits(start + OPEN / 2));
         let later = start + OPEN;
         assert!(breaker.admits(later) && !breaker.admits(later), "one tries");

@@ -20,7 +20,7 @@ use scylla::response::PagingState;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlValue, Row};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use super::breaker::Breaker;
@@ -35,6 +35,8 @@ const SPECULATE_AFTER: Duration = Duration::from_millis(100);
 const PAGE_ROWS: i32 = 250;
 /// How long a connection may take to be made.
 const CONNECT_WAIT: Duration = Duration::from_secs(3);
+/// How often a store that is left alone is asked whether it answers again.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// What the first column of a compare-and-set's answer is called.
 const APPLIED: &str = "[applied]";
 
@@ -160,13 +162,42 @@ impl Link {
         Ok(Cas { applied, columns })
     }
 
+    /// Asks a store that is left alone whether it answers again, for ever. Callers cannot be relied on for it: who asks for two things is let
+    /// through with the first and refused with the second, gives up both, and never hears the answer. Where the driver has lost its
+    /// connections, a session is made anew: it would try again only after up to ten seconds.
+    ///
+    /// # Cancel safety
+    /// Dropped, nobody asks.
+    pub async fn watch(&self, statement: &Statement, values: impl SerializeRow) {
+        let mut every = tokio::time::interval(PROBE_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            if !self.breaker().is_open() {
+                continue;
+            }
+            let Ok(ready) = self.reached() else { continue };
+            let Ok(prepared) = ready.prepared(statement) else { continue };
+            let answer = ready.session.execute_unpaged(&prepared.statement, &values).await;
+            if let Err(StoreError::Unavailable { .. }) = self.judge(prepared, answer)
+                && let Err(error) = self.connect().await
+            {
+                tracing::debug!(%error, "the store is not reached again");
+            }
+        }
+    }
+
     fn ready(&self) -> Result<Arc<Ready>, StoreError> {
-        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let ready = ready.ok_or_else(|| StoreError::unavailable("it was not reached yet"))?;
+        let ready = self.reached()?;
         match self.breaker().admits(Instant::now()) {
             true => Ok(ready),
             false => Err(StoreError::unavailable("it did not answer several times, and is left alone for a moment")),
         }
+    }
+
+    fn reached(&self) -> Result<Arc<Ready>, StoreError> {
+        let ready = self.ready.read().unwrap_or_else(PoisonError::into_inner).clone();
+        ready.ok_or_else(|| StoreError::unavailable("it was not reached yet"))
     }
 
     /// Who fights over one row waits for the others, and says nothing of the store.
