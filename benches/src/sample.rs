@@ -59,5 +59,6 @@ pub fn delivery() -> Result<Delivery, SampleError> {
             View { labels: Vec::new(), data: Bytes::from(public) },
             View { labels: vec![Label::parse("place")?], data: Bytes::from(all) },
         ],
+        author: None,
     })
 }

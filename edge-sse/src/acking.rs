@@ -1,8 +1,10 @@
 //! The door for acknowledgements: `POST /v1/acks`, for whoever reads a stream and can say nothing on it, and `GET /v1/acks`, where a user's
-//! devices stand.
+//! devices stand, and how far they are together.
 //!
 //! In: a position, the device and its channels, from a bearer or with a ticket; `navigator.sendBeacon` can send it. Out: whether it is
 //! stored; what is stored of a channel; or a problem. It never moves a stream back.
+
+mod seen;
 
 use std::sync::Arc;
 
@@ -10,7 +12,9 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, Uri, header};
+use policy::{ADMINISTRATOR, Claims};
 use schemas::channel::{Channel, ChannelPattern};
+use schemas::grant::User;
 use schemas::limits;
 use schemas::position::{Position, Presented};
 use schemas::problem::{Problem, Slug};
@@ -25,6 +29,7 @@ use crate::acks::{Acknowledging, Kept};
 use crate::ask::{Ask, pairs};
 use crate::audited::Door;
 use crate::edge::Shared;
+use crate::entry::channel_key;
 use crate::refusal::{Refusal, problem};
 use crate::tickets::json_body;
 use crate::{bearer, cors};
@@ -57,6 +62,10 @@ struct Answer {
 struct Standing {
     #[schema(inline)]
     cursors: Vec<Stands>,
+    /// Behind this position they have acknowledged nothing on any device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    seen: Option<String>,
 }
 
 /// Where a device stands: behind this position it has acknowledged nothing.
@@ -103,14 +112,18 @@ async fn acknowledge(State(shared): State<Arc<Shared>>, request: Request) -> Res
     }
 }
 
-/// Where a user's devices stand on a channel.
+/// Where a user's devices stand on a channel, and how far they are together.
 #[utoipa::path(
     get, path = "/v1/acks", operation_id = "cursors",
     security(("token" = []), ("cookie" = [])),
-    params(("channel" = String, Query, max_length = 256)),
+    params(
+        ("channel" = String, Query, max_length = 256),
+        ("user" = inline(Option<String>), Query, description = "Another user's, with the role `tidegate-admin`."),
+    ),
     responses(
         (status = 200, description = "What is stored of it: behind its id a device has acknowledged nothing.", body = Standing),
-        (status = 400, response = Problem), (status = 401, response = Problem), (status = 503, response = Problem),
+        (status = 400, response = Problem), (status = 401, response = Problem), (status = 403, response = Problem),
+        (status = 503, response = Problem),
     )
 )]
 async fn stand(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -122,15 +135,14 @@ async fn stand(State(shared): State<Arc<Shared>>, request: Request) -> Response 
 }
 
 async fn standing(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Standing, Refusal> {
-    let ask = Ask::of(pairs(uri)?, headers, "")?;
+    let (asked_for, pairs) = pairs(uri)?.into_iter().partition::<Vec<_>, _>(|(name, _)| name == "user");
+    let ask = Ask::of(pairs, headers, ", user")?;
     let bad = || Refusal::new(Slug::BadChannel, "name one channel, <kind>:<id>");
     let [channel] = ask.channels.as_slice() else { return Err(bad()) };
     let channel = Channel::parse(channel).map_err(|_| bad())?;
     let claims = bearer::of_reader(shared, uri, headers).await?;
-    let user = bearer::user(&claims).ok_or_else(|| {
-        let refusal = Refusal::new(Slug::Unauthorized, "positions are kept for users: send a token");
-        shared.record_refusal(&refusal, claims.who(), Door::Acks);
-        refusal
+    let user = whose(&claims, asked_for).inspect_err(|refusal| {
+        shared.record_refusal(refusal, claims.who(), Door::Acks);
     })?;
     let away = |_| Refusal::new(Slug::Unavailable, "the store does not answer; ask again").again_after(AGAIN_SECONDS);
     let store = shared.store.as_ref().ok_or_else(|| Refusal::new(Slug::Unavailable, "this edge has no store"))?;
@@ -142,7 +154,27 @@ async fn standing(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Sta
         id: cursor.position,
         acknowledged_at: Timestamp::from_millis(cursor.acknowledged.0 / 1_000).to_string(),
     });
-    Ok(Standing { cursors: cursors.collect() })
+    let cursors: Vec<Stands> = cursors.collect();
+    let positions: Vec<Position> = cursors.iter().filter_map(|stands| position(&stands.id).ok()).collect();
+    let session = shared.session().filter(|_| !positions.is_empty());
+    let topics = session.map(|session| session.windows.topics());
+    let key = channel_key(&user.tenant, &channel);
+    let seen = topics.and_then(|topics| seen::furthest(&positions, &key, &topics.generations));
+    Ok(Standing { cursors, seen: seen.map(|seen| seen.to_string()) })
+}
+
+/// Whose devices are asked for: the bearer's own, or of their tenant whomever an administrator names.
+fn whose(claims: &Claims, asked_for: Vec<(String, String)>) -> Result<User, Refusal> {
+    let nobody = || Refusal::new(Slug::Unauthorized, "positions are kept for users: send a token");
+    let own = bearer::user(claims).ok_or_else(nobody)?;
+    let Some((_, sub)) = asked_for.into_iter().next_back() else { return Ok(own) };
+    match own.sub == sub || claims.roles.contains(ADMINISTRATOR) {
+        true => User::new(own.tenant, &sub).map_err(|error| Refusal::new(Slug::BadRequest, error.to_string())),
+        false => {
+            let detail = format!("another user's devices are for a token with the role {ADMINISTRATOR}");
+            Err(Refusal::new(Slug::Forbidden, detail))
+        }
+    }
 }
 
 async fn kept(shared: &Shared, request: Request) -> Result<Kept, Refusal> {

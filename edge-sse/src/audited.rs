@@ -36,6 +36,10 @@ pub enum Door {
     Viewing,
     /// `PUT` and `GET /v1/presence`.
     Presence,
+    /// `POST` and `GET /v1/receipts`.
+    Receipts,
+    /// `/v1/preferences`.
+    Preferences,
 }
 
 impl Door {
@@ -54,6 +58,8 @@ impl Door {
             Self::Typing => "POST /v1/typing",
             Self::Viewing => "POST /v1/viewing",
             Self::Presence => "/v1/presence",
+            Self::Receipts => "/v1/receipts",
+            Self::Preferences => "/v1/preferences",
         }
     }
 }

@@ -9,13 +9,13 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::edge::Shared;
-use crate::{acking, activity, door, history, presence, renewal, socket, subscribing, tickets};
+use crate::{acking, activity, door, history, preferring, presence, receipts, renewal, socket, subscribing, tickets};
 
 /// One door, or some that go together: pages of these origins may read.
 type Door = fn(&[String]) -> OpenApiRouter<Arc<Shared>>;
 
 /// Every door but history, which shares its path with another role.
-const DOORS: [Door; 8] = [
+const DOORS: [Door; 10] = [
     door::routes,
     socket::routes,
     tickets::routes,
@@ -24,6 +24,8 @@ const DOORS: [Door; 8] = [
     subscribing::routes,
     activity::routes,
     presence::routes,
+    receipts::routes,
+    preferring::routes,
 ];
 
 /// All of them.

@@ -224,7 +224,8 @@ impl Edge {
     }
 
     /// `GET /v1/stream`, also under its first name, `GET /v1/ws`, `POST /v1/tickets`, `POST /v1/connections/{id}/token`, `POST /v1/acks`,
-    /// `/v1/subscriptions/{device}`, `POST /v1/typing`, `POST /v1/viewing`, `PUT` and `GET /v1/presence`, and the page at `/`.
+    /// `/v1/subscriptions/{device}`, `POST /v1/typing`, `POST /v1/viewing`, `PUT` and `GET /v1/presence`, `/v1/receipts`, `/v1/preferences`, and
+    /// the page at `/`.
     pub fn routes(&self) -> Router {
         Router::from(doors::all(&self.shared.config.origins).with_state(self.shared.clone())).merge(page::routes())
     }

@@ -196,7 +196,7 @@ fn respond(media_type: &'static str, cache: &'static str, body: Body) -> Respons
 }
 
 /// Too much was taken from the log in this minute.
-fn too_much(until: Instant) -> Refusal {
+pub fn too_much(until: Instant) -> Refusal {
     metrics::limit(Limit::ReplayBytes, 1);
     let detail = "too much of the past for one minute; ask again when it is over";
     let left = until.saturating_duration_since(Instant::now());

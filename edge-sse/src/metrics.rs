@@ -7,6 +7,7 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use policy::IdentityError;
 use schemas::lane::Lane;
 use schemas::time::Timestamp;
+use store::ReceiptKind;
 
 use crate::cursor::Passed;
 use crate::frame::{Chunk, Sent, Tally};
@@ -179,6 +180,11 @@ pub fn activity_told<E>(told: Result<(), E>) {
 /// A presence could not be kept or told now, and is tried again.
 pub fn presence_waits() {
     counter!("tidegate_edge_presence_retries_total").increment(1);
+}
+
+/// A receipt is kept.
+pub fn receipt_kept(kind: ReceiptKind) {
+    counter!("tidegate_edge_receipts_total", "kind" => kind.as_str()).increment(1);
 }
 
 /// A request was answered with a problem.

@@ -43,7 +43,7 @@ use leases::Leases;
 use schemas::clock::Clock;
 
 pub use attendant::Unsettled;
-pub use door::routes;
+pub use door::{away, routes};
 pub use said::Said;
 
 /// Users for whom something is done at a time.

@@ -165,7 +165,7 @@ impl Starting<'_> {
             Start::Since(time) => self.by_time(Began::Since, *time).await,
             Start::RewindTime(back) => self.by_time(Began::Rewind, self.now.minus(*back)).await,
             Start::RewindEvents(events) => {
-                if !self.all(|phase| phase == Phase::Warm) {
+                if !self.windows.all(self.places.keys(), |phase| phase == Phase::Warm) {
                     let detail = "a rewind needs partitions that are not read yet".to_owned();
                     return Err(JournalError::Unavailable { detail });
                 }
@@ -284,19 +284,13 @@ impl Starting<'_> {
     /// Waits until the partitions are read; but for a stream of what comes, until they have caught up, too, so that a herd is served
     /// from the windows.
     async fn read(&self, start: &Start) {
-        let mut phases = self.windows.phases();
         let enough = |phase| match start {
             Start::Now => phase != Phase::Cold,
             Start::Earliest | Start::Since(_) | Start::RewindTime(_) | Start::RewindEvents(_) | Start::Position(_) => {
                 phase == Phase::Warm
             }
         };
-        while !self.all(enough) && phases.changed().await.is_ok() {}
-    }
-
-    fn all(&self, enough: impl Fn(Phase) -> bool) -> bool {
-        let enough = |partition: &DeliveryPartition| self.windows.read(*partition, |window| enough(window.phase()));
-        self.places.keys().all(|partition| enough(partition).unwrap_or(true))
+        self.windows.reach(self.places.keys(), enough).await;
     }
 
     async fn log_starts(&self) -> Result<Vec<u64>, JournalError> {

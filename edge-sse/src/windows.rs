@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use crate::entry::Entry;
 use crate::gap::Reason;
 use crate::interest::{Held, Interest};
-use crate::window::Window;
+use crate::window::{Phase, Window};
 
 /// Once the budget is passed, this part of it is let go.
 const EVICTED_SHARE: usize = 64;
@@ -156,6 +156,29 @@ impl Windows {
     /// Tells that a window is read, or has caught up.
     pub fn phase_changed(&self) {
         self.phases.send_replace(());
+    }
+
+    /// Whether all of these partitions are in such a phase; those that are not there are.
+    pub fn all<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a DeliveryPartition>,
+        enough: impl Fn(Phase) -> bool,
+    ) -> bool {
+        let enough = |partition: &DeliveryPartition| self.read(*partition, |window| enough(window.phase()));
+        partitions.into_iter().all(|partition| enough(partition).unwrap_or(true))
+    }
+
+    /// Returns once they are.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped.
+    pub async fn reach<'a>(
+        &self,
+        partitions: impl IntoIterator<Item = &'a DeliveryPartition> + Clone,
+        enough: impl Fn(Phase) -> bool,
+    ) {
+        let mut phases = self.phases();
+        while !self.all(partitions.clone(), &enough) && phases.changed().await.is_ok() {}
     }
 
     /// Memory of all windows.

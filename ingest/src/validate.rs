@@ -69,5 +69,6 @@ fn as_delivered(event: &Attributes, data: Bytes) -> Delivery {
         conflation_key: event.conflation_key.clone(),
         principal: event.principal.clone(),
         views: vec![View { labels: Vec::new(), data }],
+        author: None,
     }
 }

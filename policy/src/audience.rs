@@ -76,6 +76,14 @@ impl AudienceRules {
         rule.into_iter().flat_map(|rule| rule.reads().texts()).filter_map(|text| Label::parse(text).ok())
     }
 
+    /// Labels that every event of the type requires, where no rule says them.
+    pub(crate) fn requires_of_all(&self) -> Option<&LabelSet> {
+        match &self.requires {
+            Requires::Labels(labels) => Some(labels),
+            Requires::Rule(_) => None,
+        }
+    }
+
     /// Decides on an event.
     pub(crate) fn decide(&self, attributes: &Attributes, context: &Context<'_, '_>) -> Result<Audience, RouteError> {
         let except_author = self.leaves_author_out(context)?;

@@ -260,10 +260,12 @@ impl Catalogues {
     }
 
     /// What is told, as the bearer may see it by the labels that they hold: what a label or a mask withholds is not in it. None where it does not
-    /// fit the type.
+    /// fit the type, or the type requires labels that they do not hold.
     #[must_use]
     pub fn shown(&self, telling: &Telling, said: serde_json::Value, claims: &Claims) -> Option<serde_json::Value> {
-        self.event_type(telling.event_type())?.shown(&telling.data(said), &self.labels_of(claims), &claims.tenant)
+        let (policy, held) = (self.event_type(telling.event_type())?, self.labels_of(claims));
+        let known = policy.audience.requires_of_all().is_none_or(|required| required.is_subset(&held));
+        if known { policy.shown(&telling.data(said), &held, &claims.tenant) } else { None }
     }
 
     /// Who reads with these claims.

@@ -31,7 +31,7 @@ use crate::grants::History;
 use crate::map::EventMap;
 use crate::payload_schema::PayloadSchema;
 use crate::report::{Located, Report};
-use crate::telling::{self, Tellings};
+use crate::telling::{self, Matter, Tellings};
 use crate::view::{LabelSet, label_sets};
 
 /// Pseudonyms are made with it where no deployment's key is at hand: in examples and explanations.
@@ -200,6 +200,7 @@ impl Compiled {
             conflate,
             budgets,
             audits_deliveries: audits_deliveries(declared.audit.as_ref(), report),
+            takes_receipts: false,
             joins,
             dedupe,
             views,
@@ -211,11 +212,17 @@ impl Compiled {
         }
     }
 
-    /// What kinds tell, once all types are there.
+    /// What kinds tell, once all types are there. What tells of people takes no receipts itself: they would be told of for ever.
     fn add_tellings(&mut self, declarations: &[&Declaration], report: &mut Report) {
         for declared in declarations.iter().flat_map(|declaration| &declaration.channels) {
             let kind = &declared.kind.value;
             let tells = telling::compile(kind, &declared.tells, &self.types, report);
+            if tells.contains_key(&Matter::Receipts) {
+                let told =
+                    |policy: &&mut TypePolicy| tells.values().any(|telling| telling.event_type() == &policy.event_type);
+                let of_kind = self.types.values_mut().filter(|policy| policy.channel_kind == *kind);
+                of_kind.filter(|policy| !told(policy)).for_each(|policy| policy.takes_receipts = true);
+            }
             if let Some(policy) = self.channels.get_mut(kind) {
                 policy.tells = tells;
             }

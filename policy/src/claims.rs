@@ -13,6 +13,9 @@ use serde::Deserialize;
 /// The pattern that covers every channel.
 const EVERY_CHANNEL: &str = "*";
 
+/// The role of administrators: those of a tenant see and change what its users are granted, and see where its users stand.
+pub const ADMINISTRATOR: &str = "tidegate-admin";
+
 /// A bearer, as policy sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {

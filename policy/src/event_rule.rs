@@ -48,6 +48,8 @@ pub struct Routing {
     pub expires: Option<Timestamp>,
     /// Its conflation key.
     pub conflation_key: Option<String>,
+    /// Who caused it: the author that it names, else who published it. Only where its kind tells of receipts, and it is none of those.
+    pub author: Option<String>,
     /// The payload by view: closed under union, sorted by number of labels, the first without labels.
     pub views: Vec<View>,
 }
@@ -107,6 +109,7 @@ impl Routing {
             conflation_key: self.conflation_key,
             principal: attributes.principal.clone(),
             views: self.views,
+            author: self.author,
         }
     }
 }
@@ -130,6 +133,8 @@ pub struct TypePolicy {
     pub(crate) conflate: Option<Rule>,
     pub(crate) budgets: Vec<Budget>,
     pub(crate) audits_deliveries: bool,
+    /// Its kind tells of receipts, and not by this type.
+    pub(crate) takes_receipts: bool,
     pub(crate) joins: Vec<Join>,
     /// What the rules read together: the payload's CEL value is built once.
     pub(crate) reads: Reads,
@@ -202,6 +207,12 @@ impl TypePolicy {
         self.audits_deliveries
     }
 
+    /// Whether its events' authors hear who has them.
+    #[must_use]
+    pub fn takes_receipts(&self) -> bool {
+        self.takes_receipts
+    }
+
     /// How many of its events a stream is given in a time: they count in the low lane only.
     #[must_use]
     pub fn budgets(&self, lane: Lane) -> &[Budget] {
@@ -258,6 +269,7 @@ impl TypePolicy {
             except_author,
             expires: attributes.expires.into_iter().chain(ends).min(),
             conflation_key: prepared.conflation_key()?,
+            author: self.author(attributes),
             views: self.views.iter().map(|labels| self.view(labels, payload, &attributes.tenant)).collect(),
         };
         self.check_size(attributes, channel, time, &routing)?;
@@ -285,6 +297,11 @@ impl TypePolicy {
     ) -> Option<serde_json::Value> {
         let payload = self.schema.from_json(data).ok()?;
         serde_json::from_slice(&self.view(held, &payload, tenant).data).ok()
+    }
+
+    fn author(&self, attributes: &Attributes) -> Option<String> {
+        let author = attributes.author.as_ref().or(attributes.principal.as_ref());
+        author.filter(|_| self.takes_receipts).cloned()
     }
 
     fn view(&self, labels: &LabelSet, payload: &Avro, tenant: &Tenant) -> View {

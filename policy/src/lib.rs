@@ -51,7 +51,7 @@ pub mod map;
 pub use catalogue::Catalogues;
 pub use catalogue::{AdmitRefusal, Unplaced};
 pub use channel_rule::Refusal;
-pub use claims::{ChannelGrants, Claims};
+pub use claims::{ADMINISTRATOR, ChannelGrants, Claims};
 pub use doorkeeper::{Act, Doorkeeper, IdentityError, InQuery, Presented};
 pub use enrichment::{Awaited, Finally, Join, Missing, Reference, Row, Rows, Unjoined};
 pub use event_rule::{Came, RouteError, Routing, TypePolicy};

@@ -78,7 +78,7 @@ impl Matter {
             }
             Self::Occupancy => ["occupied", "vacated"].map(|status| json!({"status": status})).into(),
             Self::Receipts => ["delivered", "read"]
-                .map(|kind| json!({"user_id": "ada", "kind": kind, "event": "7", "position": "1a", "at": time}))
+                .map(|kind| json!({"user_id": "ada", "kind": kind, "event": "7", "position": "1a", "at": time, "author_id": "ben"}))
                 .into(),
         }
     }

@@ -27,6 +27,7 @@ fn delivery(views: Vec<(&[&str], Value)>) -> Delivery {
         except_author: None,
         expires: None,
         conflation_key: None,
+        author: None,
         views: views.into_iter().map(view).collect(),
     };
     let origin = Origin { partition: TopicPartition::new("events.shop", 0), offset: 0, index: 0 };

@@ -4,7 +4,7 @@
 mod folder;
 
 use folder::load;
-use policy::{CatalogueSource, Catalogues, Matter};
+use policy::{CatalogueSource, Catalogues, Claims, Matter};
 use serde_json::json;
 
 const TYPING: &str = r#"{"type": "record", "name": "room.Typing", "fields": [
@@ -53,6 +53,35 @@ fn a_type_that_cannot_tell_is_refused_with_the_reason() {
 }
 
 #[test]
+fn what_a_kind_that_tells_of_receipts_is_for_takes_them_and_what_tells_of_people_does_not() {
+    let wikipedia = Catalogues::load(&[CatalogueSource::Shipped("wikipedia".to_owned())]).unwrap();
+    let takes =
+        |name: &str| wikipedia.types().find(|policy| policy.event_type().as_str() == name).unwrap().takes_receipts();
+    assert!(takes("wiki.said"));
+    for name in ["wiki.receipt", "wiki.typing", "wiki.presence", "wiki.edit"] {
+        assert!(!takes(name), "{name}");
+    }
+}
+
+#[test]
+fn what_is_told_is_shown_to_whom_the_type_would_show_it() {
+    const HEARD: &str = r#"{"type": "record", "name": "room.Heard", "fields": [
+      {"name": "user_id", "type": "string"}, {"name": "kind", "type": "string"},
+      {"name": "at", "type": ["null", "string"], "default": null, "labels": ["when"]}]}"#;
+    let yaml = "name: rooms\nchannels:\n  room: {subscribe: 'true', receipts: room.heard}\ntypes:\n  room.heard: {schema: heard.avsc, channel: room, requires: [staff]}\nroles:\n  clerk: [staff]\n  head: [staff, when]\n";
+    let catalogues = load(&[("catalogue.yaml", yaml), ("heard.avsc", HEARD)]).unwrap();
+    let telling = catalogues.telling("room", Matter::Receipts).unwrap();
+    let said = json!({"user_id": "ada", "kind": "read", "event": "7", "at": "now", "author_id": "ben"});
+    let shown = |role: &str| {
+        let claims = Claims { roles: [role.to_owned()].into(), ..Claims::anonymous() };
+        catalogues.shown(telling, said.clone(), &claims)
+    };
+    assert_eq!(shown("head"), Some(json!({"user_id": "ada", "kind": "read", "at": "now"})));
+    assert_eq!(shown("clerk"), Some(json!({"user_id": "ada", "kind": "read"})));
+    assert_eq!(shown("guest"), None);
+}
+
+#[test]
 fn the_shipped_kinds_tell() {
     let shipped = |name: &str| Catalogues::load(&[CatalogueSource::Shipped(name.to_owned())]).unwrap();
     let told = |catalogues: &Catalogues, kind: &str| {
@@ -60,9 +89,12 @@ fn the_shipped_kinds_tell() {
     };
     let some = |name: &str| Some(name.to_owned());
     let (presence, typing, viewing) = (some("presence.updated"), some("user.typing"), some("user.viewing"));
-    assert_eq!(told(&shipped("teamwork"), "team"), [presence, typing, viewing, None, None]);
+    let teamwork = shipped("teamwork");
+    assert_eq!(told(&teamwork, "team"), [presence, typing, viewing, None, some("user.receipt")]);
+    assert_eq!(told(&teamwork, "goal"), [None, None, None, None, some("goal.receipt")]);
+    assert_eq!(told(&teamwork, "recognition"), [None, None, None, None, some("recognition.receipt")]);
     let (presence, typing, viewing) = (some("wiki.presence"), some("wiki.typing"), some("wiki.viewing"));
     let wikipedia = shipped("wikipedia");
-    assert_eq!(told(&wikipedia, "room"), [presence, typing, viewing, some("wiki.occupancy"), None]);
+    assert_eq!(told(&wikipedia, "room"), [presence, typing, viewing, some("wiki.occupancy"), some("wiki.receipt")]);
     assert_eq!(told(&wikipedia, "wiki"), [None, None, None, None, None]);
 }

@@ -74,6 +74,8 @@ pub struct Delivery {
     pub principal: Option<String>,
     /// The payload, by view.
     pub views: Vec<View>,
+    /// Who caused it, where its kind of channel tells of receipts: they hear who has it, never shown to others. None by older writers.
+    pub author: Option<String>,
 }
 
 /// The bytes are no delivery.
@@ -110,6 +112,7 @@ impl Delivery {
             put_items(&view.labels, out, |label, out| put_text(label.as_str(), out));
             put_bytes(&view.data, out);
         });
+        put_optional(self.author.as_deref(), out, put_text);
     }
 
     /// Reads a bare Avro body written with [`DELIVERY_SCHEMA`] or a newer one; payloads share the body's memory.
@@ -139,6 +142,7 @@ impl Delivery {
             conflation_key: read_optional(reader, WireReader::text)?.map(str::to_owned),
             principal: read_optional(reader, WireReader::text)?.map(str::to_owned),
             views: read_views(reader, body)?,
+            author: read_later(reader, WireReader::text)?.map(str::to_owned),
         })
     }
 
@@ -180,6 +184,14 @@ fn read_optional<'a, T>(
     read: impl FnOnce(&mut WireReader<'a>) -> Result<T, WireError>,
 ) -> Result<Option<T>, WireError> {
     if reader.is_some()? { read(reader).map(Some) } else { Ok(None) }
+}
+
+/// A field that older writers do not know: where their bytes end it has its default.
+fn read_later<'a, T>(
+    reader: &mut WireReader<'a>,
+    read: impl FnOnce(&mut WireReader<'a>) -> Result<T, WireError>,
+) -> Result<Option<T>, WireError> {
+    if reader.is_empty() { Ok(None) } else { read_optional(reader, read) }
 }
 
 fn read_lane(reader: &mut WireReader<'_>) -> Result<Lane, DeliveryError> {

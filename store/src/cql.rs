@@ -16,6 +16,7 @@ mod connections;
 mod presence;
 mod occupancy;
 mod receipts;
+mod preferences;
 mod persons;
 #[cfg(test)]
 mod statement_laws;

@@ -13,6 +13,7 @@ mod connections;
 mod presence;
 mod occupancy;
 mod receipts;
+mod preferences;
 mod persons;
 mod sweep;
 #[cfg(test)]

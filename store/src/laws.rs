@@ -15,6 +15,7 @@ pub mod connections;
 pub mod presence;
 pub mod occupancy;
 pub mod receipts;
+pub mod preferences;
 pub mod persons;
 
 use std::sync::Arc;
@@ -86,7 +87,8 @@ macro_rules! store_laws {
             receipts [the_latest_receipt_of_an_event_stands, the_furthest_position_stands,
                 receipts_are_told_page_by_page_each_once, users_are_tallied_once_by_event_and_by_position,
                 what_a_user_said_is_found_and_erased, an_erased_user_may_say_more, a_receipt_ends,
-                a_receipt_over_its_bounds_is_refused]
+                a_receipt_over_its_bounds_is_refused, what_is_hidden_stands_apart_and_goes_with_its_user]
+            preferences [what_was_set_last_stands, a_preference_does_not_end]
             persons [nothing_of_an_erased_person_stands_in_any_table_and_all_of_others_does,
                 an_erasure_that_was_cut_is_finished_by_the_next, a_late_position_never_brings_back_who_was_erased,
                 presence_is_erased_only_as_it_was_announced, many_receipts_of_a_person_are_read_page_by_page]

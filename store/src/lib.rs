@@ -1,7 +1,7 @@
 //! What is remembered beyond a connection: one seam, two bodies, one suite of laws (design §4).
 //!
 //! [`Store`] is the seam, one trait a family of tables, written for their queries: `cursors`, `subscriptions`, `connections`,
-//! `nodes`, `presence`, `occupancy`, `receipts`, and `persons` over all of them. The bodies are [`cql`] and [`embedded`]; [`laws`] is
+//! `nodes`, `presence`, `occupancy`, `receipts`, `preferences`, and `persons` over all of them. The bodies are [`cql`] and [`embedded`]; [`laws`] is
 //! what both promise.
 //!
 //! In: rows of tenants, users, channels. Out: the same, as long as they live. It knows tables, and nothing of HTTP, policy or the log; it
@@ -19,6 +19,7 @@ pub mod connections;
 pub mod presence;
 pub mod occupancy;
 pub mod receipts;
+pub mod preferences;
 pub mod persons;
 mod bounds;
 pub mod embedded;
@@ -36,10 +37,11 @@ pub use lifetimes::Lifetimes;
 pub use nodes::{NodeId, NodeRow, Nodes};
 pub use occupancy::{Member, MemberPage, Occupancies, Occupancy, Place};
 pub use persons::Persons;
+pub use preferences::{Preference, Preferences};
 pub use presence::{DeviceKind, Presence, Presences, Status};
 pub use receipts::{
     Line, Receipt, ReceiptKind, ReceiptPage, ReceiptPosition, ReceiptPositionPage, ReceiptRef, ReceiptRefPage,
-    Receipts, Said, UpTo,
+    Receipts, Said, UpTo, Visibility,
 };
 pub use schemas::grant::User;
 pub use subscriptions::{KeptSubscription, Subscriptions};
@@ -62,6 +64,7 @@ pub trait Store:
     + Presences
     + Occupancies
     + Receipts
+    + Preferences
     + Persons
     + Send
     + Sync

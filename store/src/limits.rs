@@ -30,7 +30,8 @@ pub const USERS_ASKED: usize = 64;
 pub const CUSTOM_BYTES: usize = 1_024;
 /// Channels that one change of presence is announced in.
 pub const AUDIENCE_CHANNELS: usize = 256;
-/// Parts into which the receipts of one event are divided, by user: 100,000 readers are about 12,500 rows a part.
+/// Parts into which the receipts of one event are divided, by user: 100,000 readers are about 12,500 rows a part. As many more are for what
+/// users say for themselves, here and of positions.
 pub const RECEIPT_BUCKETS: u8 = 8;
 /// Parts into which the positions of one channel's receipts are divided, by user: 100,000 readers are about 18,750 rows a part.
 pub const RECEIPT_POSITION_BUCKETS: u8 = 32;
@@ -40,5 +41,5 @@ pub const USER_RECEIPT_BUCKETS: u8 = 16;
 pub const RECEIPT_LINES: usize = 6;
 /// Positions of one user in a channel that are read: two kinds, on the lanes of as many generations as are begun in 30 days.
 pub const RECEIPT_LINES_PER_USER: usize = 96;
-/// Users whom a tally counts.
+/// Users whom a tally finds.
 pub const USERS_TALLIED: usize = 10_000;

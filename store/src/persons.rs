@@ -90,6 +90,11 @@ pub static TABLES: &[Table] = &[
     ),
     persons("receipts_by_user", |s, u, p| Box::pin(read::said(s, u, p)), |s, u, _| Box::pin(erase::receipts(s, u))),
     persons("presence", |s, u, _| Box::pin(read::presence(s, u)), |s, u, _| Box::pin(erase::presence(s, u))),
+    persons(
+        "preferences",
+        |s, u, _| Box::pin(read::preferences(s, u)),
+        |s, u, _| Box::pin(async move { s.remove_preference(u).await }),
+    ),
     nobody("nodes", "an edge's life, by an id drawn at its start"),
     nobody("sweeps", "which edge sweeps which, by such ids"),
     nobody("displaced", "which connection an edge is asked to end: a row ends by itself, ten seconds later"),

@@ -1,7 +1,8 @@
 //! Receipts: what was delivered to whom and read by whom, event by event or «all up to here».
 //!
 //! Both only grow. Of what a user says of one event the latest time stands, of each line the furthest offset, in whatever order and however
-//! often it is written. A user who has read an event has it delivered, said or not; [`tally`] counts so.
+//! often it is written. A user who has read an event has it delivered, said or not; [`tally`] counts so. What a user says for themselves
+//! stands apart from what they say to all, each growing by itself, and is in no page.
 
 mod page;
 mod tally;
@@ -19,7 +20,7 @@ use crate::error::StoreError;
 use crate::limits::{RECEIPT_BUCKETS, RECEIPT_POSITION_BUCKETS, USER_RECEIPT_BUCKETS};
 use crate::occupancy::Place;
 pub(crate) use page::{Behind, PositionKey, RefKey};
-pub use tally::{Spot, Tally, tally};
+pub use tally::{Spot, Tally, Times, tally};
 
 /// What a receipt says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,11 +32,24 @@ pub enum ReceiptKind {
     Read,
 }
 
-/// Who says what, and when.
+/// Who gets to know what a user says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Others, as far as policy lets them.
+    #[default]
+    Shown,
+    /// Nobody but the user.
+    Hidden,
+}
+
+/// Who says what, to whom, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     /// As tokens name them in `sub`.
     pub user: String,
+    /// To whom.
+    pub visibility: Visibility,
     /// What.
     pub kind: ReceiptKind,
     /// By the clock of whoever took it; never in the future.
@@ -82,7 +96,7 @@ pub struct ReceiptPosition {
     pub up_to: UpTo,
 }
 
-/// Some receipts of an event, and where the next page begins.
+/// Some shown receipts of an event, and where the next page begins.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReceiptPage {
     /// At most [`PAGE_ROWS`](crate::limits::PAGE_ROWS), one a user.
@@ -91,7 +105,7 @@ pub struct ReceiptPage {
     pub next: Option<String>,
 }
 
-/// Some positions of a channel, and where the next page begins.
+/// Some shown positions of a channel, and where the next page begins.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReceiptPositionPage {
     /// At most [`PAGE_ROWS`](crate::limits::PAGE_ROWS); those of one user stand together.
@@ -135,26 +149,37 @@ pub trait Receipts {
     /// `Invalid` over a bound; or the store does not answer.
     async fn put_receipt_position(&self, place: &Place, up_to: &[UpTo], said: &Said) -> Result<(), StoreError>;
 
-    /// What a user said of an event by itself; none where nothing, or too long ago.
+    /// What a user said of an event by itself, to all or for themselves; none where nothing, or too long ago.
     ///
     /// # Errors
     /// The store does not answer.
-    async fn receipt(&self, place: &Place, event: &EventId, user: &str) -> Result<Option<Receipt>, StoreError>;
+    async fn receipt(
+        &self,
+        place: &Place,
+        event: &EventId,
+        user: &str,
+        visibility: Visibility,
+    ) -> Result<Option<Receipt>, StoreError>;
 
-    /// How far a user said it of a channel: of each kind and line at most one, at most
+    /// How far a user said it of a channel, to all or for themselves: of each kind and line at most one, at most
     /// [`RECEIPT_LINES_PER_USER`](crate::limits::RECEIPT_LINES_PER_USER).
     ///
     /// # Errors
     /// The store does not answer.
-    async fn receipt_positions_of(&self, place: &Place, user: &str) -> Result<Vec<ReceiptPosition>, StoreError>;
+    async fn receipt_positions_of(
+        &self,
+        place: &Place,
+        user: &str,
+        visibility: Visibility,
+    ) -> Result<Vec<ReceiptPosition>, StoreError>;
 
-    /// What was said of an event by itself, page by page, from the beginning where `after` is none.
+    /// What was said of an event by itself and is shown, page by page, from the beginning where `after` is none.
     ///
     /// # Errors
     /// `Invalid` where `after` is no page's `next`; or the store does not answer.
     async fn receipts(&self, place: &Place, event: &EventId, after: Option<&str>) -> Result<ReceiptPage, StoreError>;
 
-    /// How far it was said of a channel, page by page, likewise.
+    /// How far it was said of a channel and is shown, page by page, likewise.
     ///
     /// # Errors
     /// As [`receipts`](Self::receipts).
@@ -173,6 +198,34 @@ pub trait Receipts {
     /// # Errors
     /// The store does not answer; some may be gone, and the same call goes on.
     async fn erase_receipts(&self, user: &User) -> Result<usize, StoreError>;
+}
+
+impl Visibility {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Shown, Self::Hidden];
+
+    /// Its word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shown => "shown",
+            Self::Hidden => "hidden",
+        }
+    }
+
+    /// By its word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|visibility| visibility.as_str() == word)
+    }
+
+    /// Its part among so many: what is hidden stands behind all that is shown.
+    const fn bucket(self, bucket: u8, buckets: u8) -> u8 {
+        match self {
+            Self::Shown => bucket,
+            Self::Hidden => bucket + buckets,
+        }
+    }
 }
 
 impl ReceiptKind {
@@ -225,11 +278,11 @@ impl ReceiptRef {
 }
 
 /// In which part of an event's receipts a user stands.
-pub(crate) fn receipt_bucket(user: &str) -> u8 {
-    crate::connections::bucket(user.as_bytes(), RECEIPT_BUCKETS)
+pub(crate) fn receipt_bucket(user: &str, visibility: Visibility) -> u8 {
+    visibility.bucket(crate::connections::bucket(user.as_bytes(), RECEIPT_BUCKETS), RECEIPT_BUCKETS)
 }
 
 /// In which part of a channel's positions a user stands.
-pub(crate) fn position_bucket(user: &str) -> u8 {
-    crate::connections::bucket(user.as_bytes(), RECEIPT_POSITION_BUCKETS)
+pub(crate) fn position_bucket(user: &str, visibility: Visibility) -> u8 {
+    visibility.bucket(crate::connections::bucket(user.as_bytes(), RECEIPT_POSITION_BUCKETS), RECEIPT_POSITION_BUCKETS)
 }

@@ -320,7 +320,7 @@ async fn an_administrator_erases_and_everybody_is_given_what_is_theirs_and_nothi
     assert_eq!(look().await, StatusCode::NOT_FOUND);
 
     assert!(process.stop().await.success());
-    let acts = deployment.verb(&["audit", "list", "--act", "erasure", "--json"], b"").await;
+    let acts = deployment.verb(&["audit", "list", "--act", "erasure"], b"").await;
     let acts = acts.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let acts: Vec<_> = acts.map(|act| (text(&act["outcome"]), text(&act["items"][0]["id"]))).collect();
     let of = |outcome: &str, user: &str| (outcome.to_owned(), user.to_owned());

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::credentials::Credentials;
-use crate::doors::gate::ADMINISTRATOR;
 use crate::failure::Failure;
+use policy::ADMINISTRATOR;
 
 /// Where nothing else is said.
 const DEPLOYMENT: &str = "http://127.0.0.1:8080";

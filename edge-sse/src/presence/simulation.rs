@@ -140,12 +140,17 @@ mortal!(Occupancies {
 mortal!(Receipts {
     fn put_receipt(&self, place: &Place, event: &EventId, said: &Said) -> ();
     fn put_receipt_position(&self, place: &Place, up_to: &[UpTo], said: &Said) -> ();
-    fn receipt(&self, place: &Place, event: &EventId, user: &str) -> Option<Receipt>;
-    fn receipt_positions_of(&self, place: &Place, user: &str) -> Vec<ReceiptPosition>;
+    fn receipt(&self, place: &Place, event: &EventId, user: &str, visibility: Visibility) -> Option<Receipt>;
+    fn receipt_positions_of(&self, place: &Place, user: &str, visibility: Visibility) -> Vec<ReceiptPosition>;
     fn receipts(&self, place: &Place, event: &EventId, after: Option<&str>) -> ReceiptPage;
     fn receipt_positions(&self, place: &Place, after: Option<&str>) -> ReceiptPositionPage;
     fn receipts_of_user(&self, user: &User, after: Option<&str>) -> ReceiptRefPage;
     fn erase_receipts(&self, user: &User) -> usize;
+});
+mortal!(Preferences {
+    fn put_preference(&self, user: &User, preference: &Preference) -> ();
+    fn preference(&self, user: &User) -> Option<Preference>;
+    fn remove_preference(&self, user: &User) -> ();
 });
 
 mortal!(Persons {

@@ -252,6 +252,7 @@ impl Conversation {
                 let kept = self.shared.say_presence(&self.claims, said, Door::Socket).await;
                 kept.map(|_kept| self.frames.ok(id.as_ref()))
             }
+            Wish::Receipt(said) => self.receipt(said, id.clone()),
             Wish::Ack(position) => self.acknowledge(&position, id.as_ref()),
             Wish::Ping => {
                 self.frames.pong(id.as_ref());

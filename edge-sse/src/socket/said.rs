@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::activity;
 use crate::presence;
+use crate::receipts;
 use crate::refusal::Refusal;
 
 /// Where an event of a client says that it comes from.
@@ -40,6 +41,8 @@ pub enum Wish {
     Activity(Matter, activity::Said),
     /// To say how they are.
     Presence(presence::Said),
+    /// To say that they have something.
+    Receipt(receipts::Said),
     /// To say which position it has.
     Ack(String),
     /// To hear whether the edge lives.
@@ -91,6 +94,8 @@ struct Written {
     status: Option<String>,
     device: Option<String>,
     custom: Option<String>,
+    kind: Option<String>,
+    position: Option<String>,
     data: Option<Box<RawValue>>,
 }
 
@@ -136,13 +141,19 @@ impl Written {
             "presence" => {
                 Wish::Presence(presence::Said::of(self.status.as_deref(), self.device.as_deref(), self.custom)?)
             }
+            "receipt" => Wish::Receipt(receipts::Said::of(
+                self.channel,
+                self.kind.as_deref(),
+                self.event.as_deref(),
+                self.position.as_deref(),
+            )?),
             "ack" => Wish::Ack(id().ok_or_else(|| missing("id, a position"))?),
             "ping" => Wish::Ping,
             "pong" => Wish::Pong,
             other => {
                 let shown: String = other.chars().take(64).collect();
                 return Err(bad(&format!(
-                    "{shown:?} is unknown; known are subscribe, unsubscribe, publish, typing, viewing, presence, ack, ping, pong"
+                    "{shown:?} is unknown; known are subscribe, unsubscribe, publish, typing, viewing, presence, receipt, ack, ping, pong"
                 )));
             }
         })
@@ -171,6 +182,9 @@ mod tests {
         let typing = r#"{"type":"typing","channel":"team:1","content":"g1","active":false}"#;
         let Wish::Activity(Matter::Typing, said) = Said::parse(typing).unwrap().wish else { panic!("typing") };
         assert_eq!((said.channel.as_str(), said.content.as_deref(), said.active), ("team:1", Some("g1"), false));
+        let receipt = r#"{"type":"receipt","channel":"team:1","kind":"read","event":"e1","id":9}"#;
+        let Wish::Receipt(said) = Said::parse(receipt).unwrap().wish else { panic!("a receipt") };
+        assert_eq!((said.channel.as_str(), said.kind), ("team:1", store::ReceiptKind::Read));
         assert!(matches!(Said::parse(r#"{"type":"ack","id":"1a"}"#).unwrap().wish, Wish::Ack(id) if id == "1a"));
         for word in ["ping", "pong"] {
             assert!(Said::parse(&format!(r#"{{"type":"{word}"}}"#)).is_ok());

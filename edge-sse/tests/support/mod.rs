@@ -6,6 +6,7 @@ pub mod client;
 pub mod cut;
 pub mod growth;
 pub mod sample;
+pub mod scene;
 pub mod watched;
 pub mod wire;
 
@@ -169,10 +170,10 @@ impl World {
 
     /// An edge of one shard that serves, and records deliveries through a log; on time that runs.
     pub async fn serve_audited(&self, through: Arc<dyn Journal>) -> Served {
-        let (began, names) = (self.began, self.names.clone());
+        let names = self.names.clone();
         let key = ChainKey::new(b"the key of the edge's tests");
         let audit = AuditLog::new(through, &names, key, AuditSettings::default(), Timestamp::now);
-        let clock = Clock::new(move || BASE.plus(began.elapsed()));
+        let clock = self.clock();
         let dependencies = Dependencies { audit: Some(audit), ..dependencies(self.journal.clone(), names, clock) };
         let served = Served::start(Edge::new(Config { shards: 1, ..Config::default() }, dependencies));
         while !served.edge.readiness().ready() {
@@ -182,8 +183,13 @@ impl World {
     }
 
     fn edge_on(&self, journal: Arc<dyn Journal>, config: Config) -> Edge {
+        edge(journal, self.names.clone(), self.clock(), config)
+    }
+
+    /// The time of day in this world.
+    pub fn clock(&self) -> Clock {
         let began = self.began;
-        edge(journal, self.names.clone(), Clock::new(move || BASE.plus(began.elapsed())), config)
+        Clock::new(move || BASE.plus(began.elapsed()))
     }
 
     /// A token that lasts an hour.
@@ -209,7 +215,7 @@ pub fn edge(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock, config: 
     Edge::new(config, dependencies(journal, names, clock))
 }
 
-fn dependencies(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock) -> Dependencies {
+pub fn dependencies(journal: Arc<dyn Journal>, names: TopicNames, clock: Clock) -> Dependencies {
     let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/catalogue");
     Dependencies {
         journal,

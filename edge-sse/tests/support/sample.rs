@@ -36,6 +36,7 @@ pub fn delivery(id: &str, channel: &str, lane: Lane) -> Delivery {
         conflation_key: None,
         principal: None,
         views: vec![View { labels: Vec::new(), data: Bytes::from(format!(r#"{{"n":"{id}"}}"#)) }],
+        author: None,
     }
 }
 

@@ -196,6 +196,7 @@ pub(super) mod tests {
             conflation_key: None,
             principal: None,
             views: vec![View { labels: vec![], data: Bytes::from_static(b"{}") }],
+            author: None,
         }
         .encode(&mut body);
         record(None, body)

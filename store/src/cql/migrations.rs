@@ -19,10 +19,11 @@ use crate::error::StoreError;
 /// What is made whatever the version.
 const FIRST: &str = include_str!("../../cql/000-migrations.cql");
 /// The files, in order; the version is how many of them were applied. Never changed once released, only added to.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("001-state.cql", include_str!("../../cql/001-state.cql")),
     ("002-receipts.cql", include_str!("../../cql/002-receipts.cql")),
     ("003-displaced.cql", include_str!("../../cql/003-displaced.cql")),
+    ("004-preferences.cql", include_str!("../../cql/004-preferences.cql")),
 ];
 /// The one row of both tables.
 const NAME: &str = "tidegate";

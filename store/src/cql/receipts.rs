@@ -22,7 +22,7 @@ use crate::limits::{
 use crate::occupancy::Place;
 use crate::receipts::{
     Behind, PositionKey, Receipt, ReceiptKind, ReceiptPage, ReceiptPosition, ReceiptPositionPage, ReceiptRef,
-    ReceiptRefPage, Receipts, RefKey, Said, UpTo, position_bucket, receipt_bucket,
+    ReceiptRefPage, Receipts, RefKey, Said, UpTo, Visibility, position_bucket, receipt_bucket,
 };
 
 /// What is erased at a time.
@@ -41,7 +41,7 @@ impl Receipts for CqlStore {
         self.put_receipt_of_user(place, &of, said).await?;
         let (tenant, channel) = names(place);
         let (at, lifetime) = (said.at.millis(), ttl(self.lifetimes.receipt));
-        let bucket = i16::from(receipt_bucket(&said.user));
+        let bucket = i16::from(receipt_bucket(&said.user, said.visibility));
         let row = (micros(said.at), lifetime, at, tenant, channel, event.as_str(), bucket, &said.user);
         let statement = match said.kind {
             ReceiptKind::Delivered => &PUT_DELIVERED,
@@ -54,7 +54,7 @@ impl Receipts for CqlStore {
         bounds::receipt_position(&said.user, up_to)?;
         let of = ReceiptRef { channel: place.channel.clone(), event: None };
         self.put_receipt_of_user(place, &of, said).await?;
-        let ((tenant, channel), bucket) = (names(place), i16::from(position_bucket(&said.user)));
+        let ((tenant, channel), bucket) = (names(place), i16::from(position_bucket(&said.user, said.visibility)));
         for UpTo { line, next } in up_to {
             let key = PositionKey::of(said, *line);
             let (kind, log, generation, lane) = columns(&key);
@@ -68,16 +68,28 @@ impl Receipts for CqlStore {
         Ok(())
     }
 
-    async fn receipt(&self, place: &Place, event: &EventId, user: &str) -> Result<Option<Receipt>, StoreError> {
-        let ((tenant, channel), bucket) = (names(place), i16::from(receipt_bucket(user)));
+    async fn receipt(
+        &self,
+        place: &Place,
+        event: &EventId,
+        user: &str,
+        visibility: Visibility,
+    ) -> Result<Option<Receipt>, StoreError> {
+        let ((tenant, channel), bucket) = (names(place), i16::from(receipt_bucket(user, visibility)));
         let of = (tenant, channel, event.as_str(), bucket, user);
         Ok(self.link.row(&RECEIPT, of).await?.map(receipt))
     }
 
-    async fn receipt_positions_of(&self, place: &Place, user: &str) -> Result<Vec<ReceiptPosition>, StoreError> {
-        let ((tenant, channel), bucket) = (names(place), i16::from(position_bucket(user)));
+    async fn receipt_positions_of(
+        &self,
+        place: &Place,
+        user: &str,
+        visibility: Visibility,
+    ) -> Result<Vec<ReceiptPosition>, StoreError> {
+        let ((tenant, channel), bucket) = (names(place), i16::from(position_bucket(user, visibility)));
         let of = (tenant, channel, bucket, user, limit(RECEIPT_LINES_PER_USER));
-        self.link.rows(&RECEIPT_POSITIONS_OF, of).await?.into_iter().map(position).collect()
+        let rows = self.link.rows(&RECEIPT_POSITIONS_OF, of).await?;
+        rows.into_iter().map(|row| position(row, visibility)).collect()
     }
 
     async fn receipts(&self, place: &Place, event: &EventId, after: Option<&str>) -> Result<ReceiptPage, StoreError> {
@@ -92,7 +104,8 @@ impl Receipts for CqlStore {
             }
         }
         let last = receipts.last();
-        let last = last.map(|last| Behind { bucket: receipt_bucket(&last.user), last: last.user.clone() });
+        let last =
+            last.map(|last| Behind { bucket: receipt_bucket(&last.user, Visibility::Shown), last: last.user.clone() });
         Ok(ReceiptPage { next: Behind::next(last, receipts.len())?, receipts })
     }
 
@@ -107,9 +120,10 @@ impl Receipts for CqlStore {
                 break;
             }
         }
-        let last = positions
-            .last()
-            .map(|last| Behind { bucket: position_bucket(&last.said.user), last: PositionKey::from(last) });
+        let last = positions.last().map(|last| Behind {
+            bucket: position_bucket(&last.said.user, last.said.visibility),
+            last: PositionKey::from(last),
+        });
         Ok(ReceiptPositionPage { next: Behind::next(last, positions.len())?, positions })
     }
 
@@ -165,9 +179,11 @@ impl CqlStore {
     /// Just what was read goes: what is written meanwhile stays, and is found by its user.
     async fn erase_receipt(&self, user: &User, of: ReceiptRef, written: Option<i64>) -> Result<(), StoreError> {
         let place = Place { tenant: user.tenant.clone(), channel: of.channel.clone() };
-        match &of.event {
-            Some(event) => self.remove_receipt(&place, event, &user.sub).await?,
-            None => self.remove_receipt_positions(&place, &user.sub).await?,
+        for visibility in Visibility::ALL {
+            match &of.event {
+                Some(event) => self.remove_receipt(&place, event, &user.sub, visibility).await?,
+                None => self.remove_receipt_positions(&place, &user.sub, visibility).await?,
+            }
         }
         let Some(written) = written else { return Ok(()) };
         let (tenant, channel) = names(&place);
@@ -175,17 +191,27 @@ impl CqlStore {
         self.link.write(&REMOVE_RECEIPT_OF_USER, row).await
     }
 
-    async fn remove_receipt(&self, place: &Place, event: &EventId, user: &str) -> Result<(), StoreError> {
-        let Some(last) = self.receipt(place, event, user).await?.and_then(|receipt| receipt.last_at()) else {
-            return Ok(());
-        };
-        let ((tenant, channel), bucket) = (names(place), i16::from(receipt_bucket(user)));
+    async fn remove_receipt(
+        &self,
+        place: &Place,
+        event: &EventId,
+        user: &str,
+        visibility: Visibility,
+    ) -> Result<(), StoreError> {
+        let stands = self.receipt(place, event, user, visibility).await?;
+        let Some(last) = stands.and_then(|receipt| receipt.last_at()) else { return Ok(()) };
+        let ((tenant, channel), bucket) = (names(place), i16::from(receipt_bucket(user, visibility)));
         self.link.write(&REMOVE_RECEIPT, (micros(last), tenant, channel, event.as_str(), bucket, user)).await
     }
 
-    async fn remove_receipt_positions(&self, place: &Place, user: &str) -> Result<(), StoreError> {
-        let ((tenant, channel), bucket) = (names(place), i16::from(position_bucket(user)));
-        for stands in self.receipt_positions_of(place, user).await? {
+    async fn remove_receipt_positions(
+        &self,
+        place: &Place,
+        user: &str,
+        visibility: Visibility,
+    ) -> Result<(), StoreError> {
+        let ((tenant, channel), bucket) = (names(place), i16::from(position_bucket(user, visibility)));
+        for stands in self.receipt_positions_of(place, user, visibility).await? {
             let key = PositionKey::from(&stands);
             let (kind, log, generation, lane) = columns(&key);
             let next = bigint(stands.up_to.next);
@@ -228,7 +254,8 @@ impl CqlStore {
         let (kind, log, generation, lane) = behind.as_ref().map_or(("", 0, 0, ""), columns);
         let user = behind.as_ref().map_or("", |behind| &behind.user);
         let of = (tenant, channel, bucket, user, kind, log, generation, lane, rows);
-        self.link.rows(&RECEIPT_POSITIONS, of).await?.into_iter().map(position).collect()
+        let rows = self.link.rows(&RECEIPT_POSITIONS, of).await?;
+        rows.into_iter().map(|row| position(row, Visibility::Shown)).collect()
     }
 }
 
@@ -249,11 +276,12 @@ fn receipt((user, delivered_at, read_at): (String, Option<i64>, Option<i64>)) ->
     Receipt { user, delivered_at, read_at }
 }
 
-fn position((user, kind, log, generation, lane, next, at): PositionRow) -> Result<ReceiptPosition, StoreError> {
+fn position(row: PositionRow, visibility: Visibility) -> Result<ReceiptPosition, StoreError> {
+    let (user, kind, log, generation, lane, next, at) = row;
     let kind = ReceiptKind::parse(&kind).ok_or_else(|| StoreError::invalid("a row has a kind that is not known"))?;
     let lane = Lane::parse(&lane).map_err(StoreError::invalid)?;
     let log = u32::try_from(log).map_err(StoreError::invalid)?;
     let generation = u32::try_from(generation).map_err(StoreError::invalid)?;
     let key = PositionKey { user, kind, log, generation, lane };
-    Ok(key.position(count(Some(next)), Timestamp::from_millis(at)))
+    Ok(key.position(count(Some(next)), Timestamp::from_millis(at), visibility))
 }

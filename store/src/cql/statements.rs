@@ -150,6 +150,9 @@ statements! {
     CONNECTIONS_OF_NODE_AND_USER: Read "SELECT connection FROM connections_by_node \
         WHERE node = ? AND bucket = ? AND tenant = ? AND sub = ? LIMIT ?";
     ERASE_PRESENCE: Lwt "DELETE FROM presence WHERE tenant = ? AND sub = ? IF version = ? AND announced = ?";
+    PUT_PREFERENCE: Write "INSERT INTO preferences (tenant, sub, receipts) VALUES (?, ?, ?)";
+    PREFERENCE: Read "SELECT receipts FROM preferences WHERE tenant = ? AND sub = ?";
+    REMOVE_PREFERENCE: Write "DELETE FROM preferences WHERE tenant = ? AND sub = ?";
 }
 
 /// A statement by which a store that answers is told from one that does not.

@@ -28,6 +28,7 @@ pub enum Table {
     ReceiptPositions,
     ReceiptsByUser,
     Displaced,
+    Preferences,
 }
 
 /// A key, or the beginning of several.
@@ -184,6 +185,7 @@ impl Table {
             Self::ReceiptPositions => 11,
             Self::ReceiptsByUser => 12,
             Self::Displaced => 13,
+            Self::Preferences => 14,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::occupancy::Place;
 use crate::receipts::{
     Behind, PositionKey, Receipt, ReceiptKind, ReceiptPage, ReceiptPosition, ReceiptPositionPage, ReceiptRef,
-    ReceiptRefPage, Receipts, RefKey, Said, UpTo, position_bucket, receipt_bucket,
+    ReceiptRefPage, Receipts, RefKey, Said, UpTo, Visibility, position_bucket, receipt_bucket,
 };
 
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ struct Far {
 impl Receipts for EmbeddedStore {
     async fn put_receipt(&self, place: &Place, event: &EventId, said: &Said) -> Result<(), StoreError> {
         bounds::user(&said.user)?;
-        let key = of_event(place, event).byte(receipt_bucket(&said.user)).text(&said.user);
+        let key = of_user(place, event, &said.user, said.visibility);
         let by_user = by_user(place, Some(event.clone()), &said.user);
         let Said { kind, at, .. } = *said;
         self.ask(move |tables, lifetimes| {
@@ -56,7 +56,8 @@ impl Receipts for EmbeddedStore {
 
     async fn put_receipt_position(&self, place: &Place, up_to: &[UpTo], said: &Said) -> Result<(), StoreError> {
         bounds::receipt_position(&said.user, up_to)?;
-        let keyed = |up_to: &UpTo| (of_position(place, &PositionKey::of(said, up_to.line)), up_to.next);
+        let keyed =
+            |up_to: &UpTo| (of_position(place, &PositionKey::of(said, up_to.line), said.visibility), up_to.next);
         let rows: Vec<(Key, u64)> = up_to.iter().map(keyed).collect();
         let (by_user, at) = (by_user(place, None, &said.user), said.at);
         self.ask(move |tables, lifetimes| {
@@ -74,14 +75,25 @@ impl Receipts for EmbeddedStore {
         .await
     }
 
-    async fn receipt(&self, place: &Place, event: &EventId, user: &str) -> Result<Option<Receipt>, StoreError> {
-        let key = of_event(place, event).byte(receipt_bucket(user)).text(user);
+    async fn receipt(
+        &self,
+        place: &Place,
+        event: &EventId,
+        user: &str,
+        visibility: Visibility,
+    ) -> Result<Option<Receipt>, StoreError> {
+        let key = of_user(place, event, user, visibility);
         let times: Option<Times> = self.ask(move |tables, _| tables.get(&key)).await?;
         Ok(times.map(|times| times.receipt(user.to_owned())))
     }
 
-    async fn receipt_positions_of(&self, place: &Place, user: &str) -> Result<Vec<ReceiptPosition>, StoreError> {
-        let (channel, own) = (positions(place), positions_of(place, user));
+    async fn receipt_positions_of(
+        &self,
+        place: &Place,
+        user: &str,
+        visibility: Visibility,
+    ) -> Result<Vec<ReceiptPosition>, StoreError> {
+        let (channel, own) = (positions(place), positions_of(place, user, visibility));
         self.ask(move |tables, _| positions_behind(tables, &channel, &own, None, RECEIPT_LINES_PER_USER)).await
     }
 
@@ -94,26 +106,31 @@ impl Receipts for EmbeddedStore {
                 let rows: Vec<(Key, Times)> = tables.list(&beginning, after.as_ref(), PAGE_ROWS)?;
                 let receipt = |(key, times): (Key, Times)| {
                     let mut parts = key.behind(&beginning);
-                    parts.byte()?;
+                    // Behind all that is shown stands what is hidden.
+                    parts.byte().filter(|bucket| *bucket < RECEIPT_BUCKETS)?;
                     Some(times.receipt(parts.text()?))
                 };
                 Ok(rows.into_iter().filter_map(receipt).collect())
             })
             .await?;
         let last = receipts.last();
-        let last = last.map(|last| Behind { bucket: receipt_bucket(&last.user), last: last.user.clone() });
+        let last =
+            last.map(|last| Behind { bucket: receipt_bucket(&last.user, Visibility::Shown), last: last.user.clone() });
         Ok(ReceiptPage { next: Behind::next(last, receipts.len())?, receipts })
     }
 
     async fn receipt_positions(&self, place: &Place, after: Option<&str>) -> Result<ReceiptPositionPage, StoreError> {
         let channel = positions(place);
         let after = after.map(|after| Behind::parse(after, RECEIPT_POSITION_BUCKETS)).transpose()?;
-        let after = after.map(|behind| of_position(place, &behind.last));
+        let after = after.map(|behind| of_position(place, &behind.last, Visibility::Shown));
         let ask = move |tables: &Tables, _| positions_behind(tables, &channel, &channel, after.as_ref(), PAGE_ROWS);
-        let positions = self.ask(ask).await?;
-        let last = positions
-            .last()
-            .map(|last| Behind { bucket: position_bucket(&last.said.user), last: PositionKey::from(last) });
+        let mut positions = self.ask(ask).await?;
+        // Behind all that is shown stands what is hidden.
+        positions.retain(|position| position.said.visibility == Visibility::Shown);
+        let last = positions.last().map(|last| Behind {
+            bucket: position_bucket(&last.said.user, last.said.visibility),
+            last: PositionKey::from(last),
+        });
         Ok(ReceiptPositionPage { next: Behind::next(last, positions.len())?, positions })
     }
 
@@ -154,11 +171,14 @@ impl Times {
 /// Takes out what a user said of an event or a channel.
 fn erase(tables: &Tables, writing: &mut Writing<'_>, user: &User, of: &ReceiptRef) -> Result<(), StoreError> {
     let place = Place { tenant: user.tenant.clone(), channel: of.channel.clone() };
-    match &of.event {
-        Some(event) => writing.remove(&of_event(&place, event).byte(receipt_bucket(&user.sub)).text(&user.sub)),
-        None => {
-            let rows: Vec<(Key, Far)> = tables.list(&positions_of(&place, &user.sub), None, RECEIPT_LINES_PER_USER)?;
-            rows.iter().for_each(|(key, _)| writing.remove(key));
+    for visibility in Visibility::ALL {
+        match &of.event {
+            Some(event) => writing.remove(&of_user(&place, event, &user.sub, visibility)),
+            None => {
+                let own = positions_of(&place, &user.sub, visibility);
+                let rows: Vec<(Key, Far)> = tables.list(&own, None, RECEIPT_LINES_PER_USER)?;
+                rows.iter().for_each(|(key, _)| writing.remove(key));
+            }
         }
     }
     Ok(())
@@ -175,11 +195,12 @@ fn positions_behind(
     let rows: Vec<(Key, Far)> = tables.list(beginning, after, limit)?;
     let position = |(key, far): (Key, Far)| {
         let mut parts = key.behind(channel);
-        parts.byte()?;
+        let shown = parts.byte()? < RECEIPT_POSITION_BUCKETS;
+        let visibility = if shown { Visibility::Shown } else { Visibility::Hidden };
         let (user, kind) = (parts.text()?, ReceiptKind::parse(&parts.text()?)?);
         let (log, generation) = (parts.number()?, parts.number()?);
         let lane = schemas::lane::Lane::parse(&parts.text()?).ok()?;
-        Some(PositionKey { user, kind, log, generation, lane }.position(far.next, far.at))
+        Some(PositionKey { user, kind, log, generation, lane }.position(far.next, far.at, visibility))
     };
     Ok(rows.into_iter().filter_map(position).collect())
 }
@@ -201,16 +222,20 @@ fn of_event(place: &Place, event: &EventId) -> Key {
     Key::of(Table::Receipts).text(place.tenant.as_str()).text(place.channel.as_str()).text(event.as_str())
 }
 
+fn of_user(place: &Place, event: &EventId, user: &str, visibility: Visibility) -> Key {
+    of_event(place, event).byte(receipt_bucket(user, visibility)).text(user)
+}
+
 fn positions(place: &Place) -> Key {
     Key::of(Table::ReceiptPositions).text(place.tenant.as_str()).text(place.channel.as_str())
 }
 
-fn positions_of(place: &Place, user: &str) -> Key {
-    positions(place).byte(position_bucket(user)).text(user)
+fn positions_of(place: &Place, user: &str, visibility: Visibility) -> Key {
+    positions(place).byte(position_bucket(user, visibility)).text(user)
 }
 
-fn of_position(place: &Place, key: &PositionKey) -> Key {
-    let own = positions_of(place, &key.user).text(key.kind.as_str());
+fn of_position(place: &Place, key: &PositionKey, visibility: Visibility) -> Key {
+    let own = positions_of(place, &key.user, visibility).text(key.kind.as_str());
     own.number(key.log).number(key.generation).text(key.lane.as_str())
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use schemas::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -169,7 +170,19 @@ impl Writing<'_> {
     /// # Errors
     /// The value has no JSON.
     pub fn put<T: Serialize>(&mut self, key: &Key, value: &T, lifetime: Duration) -> Result<(), StoreError> {
-        let bytes = row::write(value, self.tables.clock.now().plus(lifetime))?;
+        self.put_until(key, value, self.tables.clock.now().plus(lifetime))
+    }
+
+    /// Puts a row, which does not end by itself.
+    ///
+    /// # Errors
+    /// The value has no JSON.
+    pub fn put_for_good<T: Serialize>(&mut self, key: &Key, value: &T) -> Result<(), StoreError> {
+        self.put_until(key, value, Timestamp::from_millis(i64::MAX))
+    }
+
+    fn put_until<T: Serialize>(&mut self, key: &Key, value: &T, ends: Timestamp) -> Result<(), StoreError> {
+        let bytes = row::write(value, ends)?;
         self.batch.insert(&self.tables.rows, key.bytes(), bytes);
         Ok(())
     }

@@ -12,8 +12,8 @@ use schemas::time::Timestamp;
 
 use super::{Bench, is_refused, somebody};
 use crate::limits::{PAGE_ROWS, RECEIPT_LINES};
-use crate::receipts::{Spot, Tally, tally};
-use crate::{Line, Place, Receipt, ReceiptKind, ReceiptPosition, ReceiptRef, Said, Store, UpTo};
+use crate::receipts::{Spot, Tally, Times, tally};
+use crate::{Line, Place, Receipt, ReceiptKind, ReceiptPosition, ReceiptRef, Said, Store, UpTo, Visibility};
 
 use ReceiptKind::{Delivered, Read};
 
@@ -29,7 +29,13 @@ fn event(text: &str) -> EventId {
 }
 
 fn said(user: &str, kind: ReceiptKind, at: i64) -> Said {
-    Said { user: user.to_owned(), kind, at: Timestamp::from_millis(NOW + at) }
+    let visibility = Visibility::Shown;
+    Said { user: user.to_owned(), visibility, kind, at: Timestamp::from_millis(NOW + at) }
+}
+
+/// The same, for themselves.
+fn hidden(user: &str, kind: ReceiptKind, at: i64) -> Said {
+    Said { visibility: Visibility::Hidden, ..said(user, kind, at) }
 }
 
 fn receipt(user: &str, delivered_at: Option<i64>, read_at: Option<i64>) -> Receipt {
@@ -63,21 +69,30 @@ async fn erase(store: &dyn Store, user: &User) -> usize {
 pub async fn the_latest_receipt_of_an_event_stands(bench: &dyn Bench) {
     let (store, ada, made) = (bench.store(), somebody("ada"), event("e/1"));
     let place = place_of(&ada);
-    assert_eq!(store.receipt(&place, &made, "ada").await.unwrap(), None);
+    assert_eq!(store.receipt(&place, &made, "ada", Visibility::Shown).await.unwrap(), None);
     store.put_receipt(&place, &made, &said("ada", Read, 5)).await.unwrap();
-    assert_eq!(store.receipt(&place, &made, "ada").await.unwrap(), Some(receipt("ada", None, Some(5))));
+    assert_eq!(
+        store.receipt(&place, &made, "ada", Visibility::Shown).await.unwrap(),
+        Some(receipt("ada", None, Some(5)))
+    );
     // 7 has no divisor in common with 32, so that every time comes, and then again.
     let times = (0..64).map(|step| said("ada", if step < 32 { Delivered } else { Read }, step * 7 % 32));
     let times: Vec<_> = times.collect();
     let done = join_all(times.iter().map(|said| store.put_receipt(&place, &made, said))).await;
     assert!(done.iter().all(Result::is_ok), "{done:?}");
-    assert_eq!(store.receipt(&place, &made, "ada").await.unwrap(), Some(receipt("ada", Some(31), Some(31))));
+    assert_eq!(
+        store.receipt(&place, &made, "ada", Visibility::Shown).await.unwrap(),
+        Some(receipt("ada", Some(31), Some(31)))
+    );
     store.put_receipt(&place, &made, &said("ada", Read, 40)).await.unwrap();
     store.put_receipt(&place, &made, &said("ada", Delivered, 0)).await.unwrap();
-    assert_eq!(store.receipt(&place, &made, "ada").await.unwrap(), Some(receipt("ada", Some(31), Some(40))));
-    assert_eq!(store.receipt(&place, &event("e/2"), "ada").await.unwrap(), None);
-    assert_eq!(store.receipt(&place, &made, "bob").await.unwrap(), None);
-    assert_eq!(store.receipt(&place_of(&somebody("ada")), &made, "ada").await.unwrap(), None);
+    assert_eq!(
+        store.receipt(&place, &made, "ada", Visibility::Shown).await.unwrap(),
+        Some(receipt("ada", Some(31), Some(40)))
+    );
+    assert_eq!(store.receipt(&place, &event("e/2"), "ada", Visibility::Shown).await.unwrap(), None);
+    assert_eq!(store.receipt(&place, &made, "bob", Visibility::Shown).await.unwrap(), None);
+    assert_eq!(store.receipt(&place_of(&somebody("ada")), &made, "ada", Visibility::Shown).await.unwrap(), None);
 }
 
 /// Of each kind and line the furthest offset stands, whatever comes late, twice or at once.
@@ -91,7 +106,7 @@ pub async fn the_furthest_position_stands(bench: &dyn Bench) {
     let both = [up_to(Lane::Medium, 50), up_to(Lane::Low, 3), up_to(Lane::Medium, 20)];
     store.put_receipt_position(&place, &both, &said("ada", Delivered, 60)).await.unwrap();
     store.put_receipt_position(&place, &[up_to(Lane::Medium, 9)], &said("ada", Delivered, 70)).await.unwrap();
-    let stands = store.receipt_positions_of(&place, "ada").await.unwrap();
+    let stands = store.receipt_positions_of(&place, "ada", Visibility::Shown).await.unwrap();
     let stands: BTreeSet<_> = stands.iter().map(far).collect();
     let expected = [(Delivered, Lane::Medium, 50), (Delivered, Lane::Low, 3), (Read, Lane::Medium, 31)];
     assert_eq!(stands, BTreeSet::from(expected));
@@ -101,9 +116,9 @@ pub async fn the_furthest_position_stands(bench: &dyn Bench) {
         UpTo { line: Line { log: LogHash(7), ..line(1, Lane::Medium) }, next: 2 },
     ];
     store.put_receipt_position(&place, &anew, &said("ada", Read, 80)).await.unwrap();
-    let stands = store.receipt_positions_of(&place, "ada").await.unwrap();
+    let stands = store.receipt_positions_of(&place, "ada", Visibility::Shown).await.unwrap();
     assert!(stands.len() == 5 && anew.iter().all(|up_to| stands.iter().any(|stands| stands.up_to == *up_to)));
-    assert_eq!(store.receipt_positions_of(&place, "bob").await.unwrap(), []);
+    assert_eq!(store.receipt_positions_of(&place, "bob", Visibility::Shown).await.unwrap(), []);
 }
 
 /// Over several pages each user's receipt is told once, and what is no page's next is refused.
@@ -152,20 +167,22 @@ pub async fn users_are_tallied_once_by_event_and_by_position(bench: &dyn Bench) 
     }
     store.put_receipt(&place, &event("other"), &said("nobody", Read, 1)).await.unwrap();
     let positions = [
-        ("came", Read, up_to(Lane::Medium, 8)),
-        ("far", Delivered, up_to(Lane::Medium, 9)),
-        ("short", Read, up_to(Lane::Medium, 7)),
-        ("beside", Read, up_to(Lane::Low, 99)),
-        ("before", Read, UpTo { line: line(0, Lane::Medium), next: 99 }),
+        ("came", Read, up_to(Lane::Medium, 8), 2),
+        ("far", Delivered, up_to(Lane::Medium, 9), 1),
+        ("short", Read, up_to(Lane::Medium, 7), 1),
+        ("beside", Read, up_to(Lane::Low, 99), 1),
+        ("before", Read, UpTo { line: line(0, Lane::Medium), next: 99 }, 1),
     ];
-    for (user, kind, up_to) in positions {
-        store.put_receipt_position(&place, &[up_to], &said(user, kind, 1)).await.unwrap();
+    for (user, kind, up_to, at) in positions {
+        store.put_receipt_position(&place, &[up_to], &said(user, kind, at)).await.unwrap();
     }
     let spot = Spot { line: line(1, Lane::Medium), offset: 7 };
     let counted = tally(&*store, &place, &made, Some(spot)).await.unwrap();
-    assert_eq!(counted, Tally { delivered: 4, read: 3, is_complete: true });
+    assert_eq!((counted.delivered(), counted.read(), counted.is_complete), (4, 3, true));
+    let at = |at: i64| Some(Timestamp::from_millis(NOW + at));
+    assert_eq!(counted.users["came"], Times { delivered_at: at(1), read_at: at(2) }, "each as it was said");
     let by_itself = tally(&*store, &place, &made, None).await.unwrap();
-    assert_eq!(by_itself, Tally { delivered: 3, read: 2, is_complete: true });
+    assert_eq!((by_itself.delivered(), by_itself.read(), by_itself.is_complete), (3, 2, true));
     let unknown = tally(&*store, &place, &event("unknown"), None).await.unwrap();
     assert_eq!(unknown, Tally { is_complete: true, ..Tally::default() });
 }
@@ -196,9 +213,9 @@ pub async fn what_a_user_said_is_found_and_erased(bench: &dyn Bench) {
     assert_eq!(erase(&*store, &ada).await, events.len() + 1);
     assert_eq!(store.receipts_of_user(&ada, None).await.unwrap().refs, []);
     for event in &events {
-        assert_eq!(store.receipt(&place, event, "ada").await.unwrap(), None);
+        assert_eq!(store.receipt(&place, event, "ada", Visibility::Shown).await.unwrap(), None);
     }
-    assert_eq!(store.receipt_positions_of(&place, "ada").await.unwrap(), []);
+    assert_eq!(store.receipt_positions_of(&place, "ada", Visibility::Shown).await.unwrap(), []);
     let left = store.receipts(&place, &events[0], None).await.unwrap();
     assert_eq!(left.receipts, [receipt("bob", None, Some(1))]);
     assert_eq!(store.receipt_positions(&place, None).await.unwrap().positions.len(), 2);
@@ -214,12 +231,15 @@ pub async fn an_erased_user_may_say_more(bench: &dyn Bench) {
         store.put_receipt(&place, &made, &said("ada", Read, round)).await.unwrap();
         let here = [up_to(Lane::Medium, u64::try_from(round).unwrap())];
         store.put_receipt_position(&place, &here, &said("ada", Read, round)).await.unwrap();
-        assert_eq!(store.receipt(&place, &made, "ada").await.unwrap(), Some(receipt("ada", None, Some(round))));
-        assert_eq!(store.receipt_positions_of(&place, "ada").await.unwrap().len(), 1);
+        assert_eq!(
+            store.receipt(&place, &made, "ada", Visibility::Shown).await.unwrap(),
+            Some(receipt("ada", None, Some(round)))
+        );
+        assert_eq!(store.receipt_positions_of(&place, "ada", Visibility::Shown).await.unwrap().len(), 1);
         assert_eq!(store.receipts_of_user(&ada, None).await.unwrap().refs.len(), 2);
         assert_eq!(erase(&*store, &ada).await, 2);
-        assert_eq!(store.receipt(&place, &made, "ada").await.unwrap(), None);
-        assert_eq!(store.receipt_positions_of(&place, "ada").await.unwrap(), []);
+        assert_eq!(store.receipt(&place, &made, "ada", Visibility::Shown).await.unwrap(), None);
+        assert_eq!(store.receipt_positions_of(&place, "ada", Visibility::Shown).await.unwrap(), []);
     }
     assert_eq!(erase(&*store, &ada).await, 0);
 }
@@ -233,10 +253,10 @@ pub async fn a_receipt_ends(bench: &dyn Bench) {
     bench.store().put_receipt(&place, &made, &said("bob", Read, 1)).await.unwrap();
     bench.pass().await;
     let store = bench.store();
-    assert_eq!(store.receipt(&place, &made, "ada").await.unwrap(), None);
-    assert_eq!(store.receipt_positions_of(&place, "ada").await.unwrap(), []);
+    assert_eq!(store.receipt(&place, &made, "ada", Visibility::Shown).await.unwrap(), None);
+    assert_eq!(store.receipt_positions_of(&place, "ada", Visibility::Shown).await.unwrap(), []);
     assert_eq!(store.receipts_of_user(&ada, None).await.unwrap().refs, []);
-    assert_eq!(tally(&*store, &place, &made, None).await.unwrap().read, 1);
+    assert_eq!(tally(&*store, &place, &made, None).await.unwrap().read(), 1);
 }
 
 /// What is over a bound is never written, and everything up to it is.
@@ -248,13 +268,46 @@ pub async fn a_receipt_over_its_bounds_is_refused(bench: &dyn Bench) {
     let many: Vec<UpTo> =
         (0..).map(|generation| UpTo { line: line(generation, Lane::Low), next: 1 }).take(RECEIPT_LINES + 1).collect();
     is_refused(store.put_receipt_position(&place, &many, &said("ada", Read, 1)).await);
-    assert_eq!(store.receipt_positions_of(&place, "ada").await.unwrap(), []);
+    assert_eq!(store.receipt_positions_of(&place, "ada", Visibility::Shown).await.unwrap(), []);
     store.put_receipt_position(&place, &many[1..], &said("ada", Read, 1)).await.unwrap();
     store.put_receipt_position(&place, &[], &said("ada", Read, 1)).await.unwrap();
-    let stands = store.receipt_positions_of(&place, "ada").await.unwrap();
+    let stands = store.receipt_positions_of(&place, "ada", Visibility::Shown).await.unwrap();
     let lines: BTreeMap<_, _> = stands.iter().map(|stands| (stands.up_to.line.generation, stands.up_to.next)).collect();
     assert_eq!(lines.len(), RECEIPT_LINES);
     let widest = event(&"e".repeat(1_024));
     store.put_receipt(&place, &widest, &said(&long[1..], Read, 1)).await.unwrap();
-    assert!(store.receipt(&place, &widest, &long[1..]).await.unwrap().is_some());
+    assert!(store.receipt(&place, &widest, &long[1..], Visibility::Shown).await.unwrap().is_some());
+}
+
+/// What a user says for themselves is found by them alone, changes nothing of what they said to all, and goes with them.
+pub async fn what_is_hidden_stands_apart_and_goes_with_its_user(bench: &dyn Bench) {
+    let (store, ada, made) = (bench.store(), somebody("ada"), event("e"));
+    let place = place_of(&ada);
+    store.put_receipt(&place, &made, &said("ada", Delivered, 1)).await.unwrap();
+    store.put_receipt(&place, &made, &hidden("ada", Read, 2)).await.unwrap();
+    store.put_receipt(&place, &made, &hidden("bob", Read, 3)).await.unwrap();
+    store.put_receipt_position(&place, &[up_to(Lane::Medium, 9)], &hidden("ada", Read, 4)).await.unwrap();
+    store.put_receipt_position(&place, &[up_to(Lane::Medium, 3)], &said("ada", Read, 5)).await.unwrap();
+    let found = async |visibility| {
+        let receipt = store.receipt(&place, &made, "ada", visibility).await.unwrap();
+        let positions = store.receipt_positions_of(&place, "ada", visibility).await.unwrap();
+        assert!(positions.iter().all(|position| position.said.visibility == visibility));
+        (receipt, positions.iter().map(far).collect::<Vec<_>>())
+    };
+    let shown = (Some(receipt("ada", Some(1), None)), vec![(Read, Lane::Medium, 3)]);
+    assert_eq!(found(Visibility::Shown).await, shown);
+    assert_eq!(found(Visibility::Hidden).await, (Some(receipt("ada", None, Some(2))), vec![(Read, Lane::Medium, 9)]));
+    let page = store.receipts(&place, &made, None).await.unwrap();
+    assert_eq!((page.receipts, page.next), (vec![receipt("ada", Some(1), None)], None));
+    let page = store.receipt_positions(&place, None).await.unwrap();
+    assert_eq!((page.positions.iter().map(far).collect(), page.next), (vec![(Read, Lane::Medium, 3)], None));
+    let spot = Spot { line: line(1, Lane::Medium), offset: 5 };
+    let counted = tally(&*store, &place, &made, Some(spot)).await.unwrap();
+    assert_eq!((counted.delivered(), counted.read()), (1, 0), "it is not counted");
+    assert_eq!(erase(&*store, &ada).await, 2);
+    for visibility in Visibility::ALL {
+        assert_eq!(found(visibility).await, (None, Vec::new()));
+    }
+    let bob = store.receipt(&place, &made, "bob", Visibility::Hidden).await.unwrap();
+    assert_eq!(bob, Some(receipt("bob", None, Some(3))));
 }

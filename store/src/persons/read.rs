@@ -14,7 +14,7 @@ use crate::Store;
 use crate::error::StoreError;
 use crate::nodes::NodeId;
 use crate::occupancy::Place;
-use crate::receipts::{ReceiptPosition, ReceiptRef};
+use crate::receipts::{Receipt, ReceiptPosition, ReceiptRef, Visibility};
 
 /// Rows that are looked up at a time.
 pub const IN_FLIGHT: usize = 32;
@@ -77,8 +77,12 @@ pub async fn members(store: &dyn Store, user: &User) -> Result<StatePage, StoreE
 pub async fn receipts(store: &dyn Store, user: &User, after: Option<&str>) -> Result<StatePage, StoreError> {
     let page = store.receipts_of_user(user, after).await?;
     let events = page.refs.into_iter().filter(|of| of.event.is_some()).map(|of| receipt(store, user, of));
-    let rows: Vec<Option<Value>> = stream::iter(events).buffered(IN_FLIGHT).try_collect().await?;
+    let rows: Vec<Vec<Value>> = stream::iter(events).buffered(IN_FLIGHT).try_collect().await?;
     Ok(StatePage { rows: rows.into_iter().flatten().collect(), next: page.next })
+}
+
+pub async fn preferences(store: &dyn Store, user: &User) -> Result<StatePage, StoreError> {
+    Ok(whole(store.preference(user).await?.into_iter().map(|set| json!({"receipts": set.receipts}))))
 }
 
 pub async fn positions(store: &dyn Store, user: &User, after: Option<&str>) -> Result<StatePage, StoreError> {
@@ -127,36 +131,49 @@ pub async fn held_by_nodes(store: &dyn Store, user: &User) -> Result<Vec<(NodeId
 /// The store does not answer.
 pub async fn stands(store: &dyn Store, user: &User, of: ReceiptRef) -> Result<bool, StoreError> {
     let place = Place { tenant: user.tenant.clone(), channel: of.channel };
-    match &of.event {
-        Some(event) => Ok(store.receipt(&place, event, &user.sub).await?.is_some()),
-        None => Ok(!store.receipt_positions_of(&place, &user.sub).await?.is_empty()),
+    for visibility in Visibility::ALL {
+        let found = match &of.event {
+            Some(event) => store.receipt(&place, event, &user.sub, visibility).await?.is_some(),
+            None => !store.receipt_positions_of(&place, &user.sub, visibility).await?.is_empty(),
+        };
+        if found {
+            return Ok(true);
+        }
     }
+    Ok(false)
 }
 
 /// A row by user may name a receipt that was never written.
-async fn receipt(store: &dyn Store, user: &User, of: ReceiptRef) -> Result<Option<Value>, StoreError> {
-    let Some(named) = &of.event else { return Ok(None) };
+async fn receipt(store: &dyn Store, user: &User, of: ReceiptRef) -> Result<Vec<Value>, StoreError> {
+    let Some(named) = &of.event else { return Ok(Vec::new()) };
     let place = Place { tenant: user.tenant.clone(), channel: of.channel.clone() };
-    let stands = store.receipt(&place, named, &user.sub).await?;
-    Ok(stands.map(|stands| {
-        json!({
-            "channel": of.channel.as_str(), "event": event(&of),
-            "delivered_at": stands.delivered_at.map(said_at), "read_at": stands.read_at.map(said_at),
-        })
-    }))
+    let mut rows = Vec::new();
+    for visibility in Visibility::ALL {
+        let stands = store.receipt(&place, named, &user.sub, visibility).await?;
+        rows.extend(stands.map(|Receipt { delivered_at, read_at, .. }| {
+            json!({
+                "channel": of.channel.as_str(), "event": event(&of), "visibility": visibility,
+                "delivered_at": delivered_at.map(said_at), "read_at": read_at.map(said_at),
+            })
+        }));
+    }
+    Ok(rows)
 }
 
 async fn positions_in(store: &dyn Store, user: &User, channel: Channel) -> Result<Vec<Value>, StoreError> {
     let place = Place { tenant: user.tenant.clone(), channel };
-    let stand = store.receipt_positions_of(&place, &user.sub).await?.into_iter();
+    let mut stand = Vec::new();
+    for visibility in Visibility::ALL {
+        stand.extend(store.receipt_positions_of(&place, &user.sub, visibility).await?);
+    }
     let row = |ReceiptPosition { said, up_to }: ReceiptPosition| {
         let LogHash(log) = up_to.line.log;
         json!({
-            "channel": place.channel.as_str(), "kind": said.kind, "log": log, "generation": up_to.line.generation,
+            "channel": place.channel.as_str(), "kind": said.kind, "visibility": said.visibility, "log": log, "generation": up_to.line.generation,
             "lane": up_to.line.lane.as_str(), "next": up_to.next, "said_at": said_at(said.at),
         })
     };
-    Ok(stand.map(row).collect())
+    Ok(stand.into_iter().map(row).collect())
 }
 
 fn event(of: &ReceiptRef) -> Option<&str> {

@@ -7,7 +7,7 @@ use schemas::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Line, ReceiptKind, ReceiptPosition, ReceiptRef, Said, UpTo};
+use super::{Line, ReceiptKind, ReceiptPosition, ReceiptRef, Said, UpTo, Visibility};
 use crate::error::StoreError;
 use crate::limits::PAGE_ROWS;
 
@@ -66,10 +66,10 @@ impl PositionKey {
     }
 
     /// What the row says.
-    pub fn position(self, next: u64, at: Timestamp) -> ReceiptPosition {
+    pub fn position(self, next: u64, at: Timestamp, visibility: Visibility) -> ReceiptPosition {
         let Self { user, kind, log, generation, lane } = self;
         let line = Line { log: LogHash(log), generation, lane };
-        ReceiptPosition { said: Said { user, kind, at }, up_to: UpTo { line, next } }
+        ReceiptPosition { said: Said { user, visibility, kind, at }, up_to: UpTo { line, next } }
     }
 }
 

@@ -1,10 +1,11 @@
-//! How many have an event, and have read it: who said so of the event, or of all up to beyond it.
+//! Who has an event, and who has read it: who said so of the event, or of all up to beyond it. Only what is shown counts.
 
 use std::collections::BTreeMap;
 
 use schemas::id::EventId;
+use schemas::time::Timestamp;
 
-use super::{Line, ReceiptKind, Receipts};
+use super::{Line, Receipt, ReceiptKind, ReceiptPosition, Receipts};
 use crate::error::StoreError;
 use crate::limits::USERS_TALLIED;
 use crate::occupancy::Place;
@@ -18,19 +19,26 @@ pub struct Spot {
     pub offset: u64,
 }
 
-/// How many.
+/// When a user said that they have an event. One of the two is there, and who has read it has it delivered, said or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Times {
+    /// That it came: of the event by itself, else of all up to beyond it.
+    pub delivered_at: Option<Timestamp>,
+    /// That they have seen it, likewise.
+    pub read_at: Option<Timestamp>,
+}
+
+/// Who has an event.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Users to whom it was delivered; those who read it are among them.
-    pub delivered: usize,
-    /// Users who read it.
-    pub read: usize,
-    /// Everybody was counted. Else there are more than [`USERS_TALLIED`](crate::limits::USERS_TALLIED), and both are «at least».
+    /// By user; at most [`USERS_TALLIED`](crate::limits::USERS_TALLIED).
+    pub users: BTreeMap<String, Times>,
+    /// Everybody is there. Else there are more than that.
     pub is_complete: bool,
 }
 
-/// Counts the users who said of an event that they have it, each once. Without its spot only what was said of the event by itself is
-/// counted. Reads page by page, each within the store's timeout.
+/// Finds the users who said of an event that they have it, each once. Without its spot only what was said of the event by itself counts.
+/// Reads page by page, each within the store's timeout.
 ///
 /// # Errors
 /// The store does not answer.
@@ -40,36 +48,91 @@ pub async fn tally<S: Receipts + ?Sized>(
     event: &EventId,
     spot: Option<Spot>,
 ) -> Result<Tally, StoreError> {
-    let mut best = BTreeMap::new();
-    let mut is_complete = by_event(store, place, event, &mut best).await?;
-    if let Some(spot) = spot.filter(|_| is_complete) {
-        is_complete = by_position(store, place, spot, &mut best).await?;
+    let mut tally = Tally { is_complete: true, ..Tally::default() };
+    by_event(store, place, event, &mut tally).await?;
+    if let Some(spot) = spot.filter(|_| tally.is_complete) {
+        by_position(store, place, spot, &mut tally).await?;
     }
-    let read = best.values().filter(|kind| **kind == ReceiptKind::Read).count();
-    Ok(Tally { delivered: best.len(), read, is_complete })
+    Ok(tally)
 }
 
-/// By user the most that they said.
-type Best = BTreeMap<String, ReceiptKind>;
+impl Spot {
+    /// Whether a position reaches beyond it.
+    #[must_use]
+    pub fn is_before(&self, position: &ReceiptPosition) -> bool {
+        position.up_to.line == self.line && position.up_to.next > self.offset
+    }
+}
+
+impl Times {
+    /// The most that was said; none where nothing was.
+    #[must_use]
+    pub fn most(&self) -> Option<ReceiptKind> {
+        match (self.delivered_at, self.read_at) {
+            (_, Some(_)) => Some(ReceiptKind::Read),
+            (Some(_), None) => Some(ReceiptKind::Delivered),
+            (None, None) => None,
+        }
+    }
+
+    /// The same, and what was said of all up to beyond the event where nothing was of the event by itself.
+    pub fn or_by(&mut self, position: &ReceiptPosition) {
+        let at = Some(position.said.at);
+        match position.said.kind {
+            ReceiptKind::Delivered => self.delivered_at = self.delivered_at.or(at),
+            ReceiptKind::Read => self.read_at = self.read_at.or(at),
+        }
+    }
+}
+
+impl From<&Receipt> for Times {
+    fn from(receipt: &Receipt) -> Self {
+        Self { delivered_at: receipt.delivered_at, read_at: receipt.read_at }
+    }
+}
+
+impl Tally {
+    /// Users to whom it was delivered; those who read it are among them.
+    #[must_use]
+    pub fn delivered(&self) -> usize {
+        self.users.len()
+    }
+
+    /// Users who read it.
+    #[must_use]
+    pub fn read(&self) -> usize {
+        self.users.values().filter(|times| times.read_at.is_some()).count()
+    }
+
+    /// A user's times; none where there is no room for one more.
+    fn times(&mut self, user: String) -> Option<&mut Times> {
+        if self.users.len() == USERS_TALLIED && !self.users.contains_key(&user) {
+            self.is_complete = false;
+            return None;
+        }
+        Some(self.users.entry(user).or_default())
+    }
+}
 
 async fn by_event<S: Receipts + ?Sized>(
     store: &S,
     place: &Place,
     event: &EventId,
-    best: &mut Best,
-) -> Result<bool, StoreError> {
+    tally: &mut Tally,
+) -> Result<(), StoreError> {
     let mut after = None;
     loop {
         let page = store.receipts(place, event, after.as_deref()).await?;
         for receipt in page.receipts {
-            let kind = if receipt.read_at.is_some() { ReceiptKind::Read } else { ReceiptKind::Delivered };
-            if !note(best, receipt.user, kind) {
-                return Ok(false);
+            let said = Times::from(&receipt);
+            match tally.times(receipt.user) {
+                Some(times) => *times = said,
+                None => return Ok(()),
             }
         }
         after = page.next;
         if after.is_none() {
-            return Ok(true);
+            return Ok(());
         }
     }
 }
@@ -78,47 +141,36 @@ async fn by_position<S: Receipts + ?Sized>(
     store: &S,
     place: &Place,
     spot: Spot,
-    best: &mut Best,
-) -> Result<bool, StoreError> {
+    tally: &mut Tally,
+) -> Result<(), StoreError> {
     let mut after = None;
     loop {
         let page = store.receipt_positions(place, after.as_deref()).await?;
-        let covers = |up_to: super::UpTo| up_to.line == spot.line && up_to.next > spot.offset;
-        for position in page.positions.into_iter().filter(|position| covers(position.up_to)) {
-            if !note(best, position.said.user, position.said.kind) {
-                return Ok(false);
+        for position in page.positions.iter().filter(|position| spot.is_before(position)) {
+            match tally.times(position.said.user.clone()) {
+                Some(times) => times.or_by(position),
+                None => return Ok(()),
             }
         }
         after = page.next;
         if after.is_none() {
-            return Ok(true);
+            return Ok(());
         }
     }
-}
-
-/// False where there is no room for one more user.
-fn note(best: &mut Best, user: String, kind: ReceiptKind) -> bool {
-    if best.len() == USERS_TALLIED && !best.contains_key(&user) {
-        return false;
-    }
-    let stands = best.entry(user).or_insert(kind);
-    *stands = kind.max(*stands);
-    true
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Best, ReceiptKind, USERS_TALLIED, note};
+    use super::{Tally, USERS_TALLIED};
 
     #[test]
-    fn each_user_is_counted_once_with_the_most_that_they_said_up_to_a_bound() {
-        let mut best = Best::new();
+    fn so_many_users_are_found_and_each_of_them_may_say_more() {
+        let mut tally = Tally { is_complete: true, ..Tally::default() };
         for number in 0..USERS_TALLIED {
-            assert!(note(&mut best, number.to_string(), ReceiptKind::Delivered));
+            assert!(tally.times(number.to_string()).is_some());
         }
-        assert!(!note(&mut best, "one more".to_owned(), ReceiptKind::Read));
-        assert!(note(&mut best, "7".to_owned(), ReceiptKind::Read));
-        assert!(note(&mut best, "7".to_owned(), ReceiptKind::Delivered));
-        assert_eq!((best.len(), best["7"]), (USERS_TALLIED, ReceiptKind::Read));
+        assert!(tally.times("7".to_owned()).is_some() && tally.is_complete);
+        assert!(tally.times("one more".to_owned()).is_none() && !tally.is_complete);
+        assert_eq!(tally.delivered(), USERS_TALLIED);
     }
 }

@@ -7,15 +7,13 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use journal::AuditLog;
-use policy::{Act, Claims, Doorkeeper, Presented};
+use policy::{ADMINISTRATOR, Act, Claims, Doorkeeper, Presented};
 use schemas::audit::{self, Entry, Who};
 use schemas::grant::User;
 use schemas::problem::{Problem, Slug};
 use schemas::time::Timestamp;
 use serde_json::Value;
 
-/// The role of a token that may ask for what others are granted and what is kept of them, and change it.
-pub(crate) const ADMINISTRATOR: &str = "tidegate-admin";
 /// Seconds after which a log or a store that does not answer is asked again.
 const RETRY_AFTER: u64 = 1;
 

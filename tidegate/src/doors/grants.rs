@@ -1,7 +1,7 @@
 //! `/v1/grants`: what users are granted beside their tokens, asked for and changed by administrators of their tenant.
 //!
-//! In: requests with a token that has the role [`ADMINISTRATOR`](super::gate::ADMINISTRATOR). Out: what a user is granted, or who is granted a channel. Nobody reaches
-//! another tenant's users.
+//! In: requests with a token that has the role [`ADMINISTRATOR`](policy::ADMINISTRATOR). Out: what a user is granted, or who is granted a channel.
+//! Nobody reaches another tenant's users.
 
 use std::sync::Arc;
 

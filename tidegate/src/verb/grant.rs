@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use policy::ADMINISTRATOR;
 use policy::grants::Change;
 use schemas::audit::Entry;
 use schemas::channel::ChannelPattern;

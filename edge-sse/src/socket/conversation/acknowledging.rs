@@ -1,5 +1,6 @@
-//! What a client acknowledges on its socket, and where its device goes on.
+//! What a client acknowledges on its socket, and where its device goes on; and what its user says that they have.
 
+use policy::Claims;
 use schemas::limits::CHANNELS_PER_CONNECTION;
 use schemas::problem::Slug;
 use serde_json::Value;
@@ -8,6 +9,8 @@ use super::Conversation;
 use crate::acking;
 use crate::acks::{self, Acknowledging, Kept};
 use crate::ask::{Ask, Start};
+use crate::audited::Door;
+use crate::receipts;
 use crate::refusal::Refusal;
 
 impl Conversation {
@@ -29,6 +32,20 @@ impl Conversation {
             acks::resume(&self.shared.acks, &self.claims, &mut ask).await;
             self.start = Some(ask.start);
         }
+    }
+
+    /// The user has something; `ok` says that it is kept.
+    ///
+    /// # Errors
+    /// This edge keeps none; what else is wrong is said when it is known.
+    pub(super) fn receipt(&mut self, said: receipts::Said, id: Option<Value>) -> Result<(), Refusal> {
+        self.shared.receipts_store()?;
+        let (shared, claims) = (self.shared.clone(), Claims::clone(&self.claims));
+        self.publishing.push_back(Box::pin(async move {
+            let kept = shared.say_receipt(claims, said, Door::Socket).await;
+            (id, kept.map_err(|refusal| refusal.problem()))
+        }));
+        Ok(())
     }
 
     /// The client has what stands before a position; `ok` says that it is kept, where it is of a device.
