@@ -12,6 +12,7 @@ use benches::number::{count, float};
 use futures::{StreamExt, TryStreamExt};
 use tokio::task::JoinSet;
 
+use crate::typing;
 use crate::world::{At, World};
 
 /// The longest that a row waits for its heartbeat, and some more for the last ones to be written.
@@ -24,7 +25,7 @@ const SECOND: Duration = Duration::from_secs(240);
 const OPENING: usize = 64;
 /// What is asked for.
 const CONNECTIONS: f64 = 100_000.0;
-const WRITES: &str = "tidegate_store_requests_total{kind=\"write\"";
+const WRITES: &str = "tidegate_store_statements_total{kind=\"write\"";
 
 /// Streams that are open.
 pub(crate) struct Heartbeats<'a> {
@@ -63,6 +64,10 @@ impl<'a> Heartbeats<'a> {
             open.spawn(stream.drain());
         }
         drop(streams);
+        // What an edge has once it has told of anything is there at both.
+        for at in [At::Here, At::There] {
+            typing::say(world, at).await?;
+        }
         world.calm().await?;
         Ok(Self { world, connections, began, open })
     }

@@ -17,7 +17,7 @@ const CATALOGUE: &str = "wikipedia";
 const CHANNELS_OF_A_STREAM: usize = 64;
 
 /// What the edge asks of the store for each who comes or goes.
-const CHANGES: &str = "tidegate_store_requests_total{kind=\"lwt\"";
+const CHANGES: &str = "tidegate_store_statements_total{kind=\"lwt\"";
 /// Without such a change for so long it is calm.
 const CALM: Duration = Duration::from_secs(2);
 const CALM_LIMIT: Duration = Duration::from_secs(180);

@@ -119,12 +119,6 @@ impl Connection {
         self.user.as_ref().is_some_and(|user| user.tenant == *tenant)
     }
 
-    /// Whether it is this user's.
-    #[must_use]
-    pub fn is_of_user(&self, user: &User) -> bool {
-        self.user.as_ref() == Some(user)
-    }
-
     /// Whether nobody said whose it is: its rights are the same as those of all such connections to the same channels.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {

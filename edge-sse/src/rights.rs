@@ -127,11 +127,9 @@ impl Shared {
         connection.change(None, |claims, held| self.rights(claims, held));
     }
 
-    /// A connection that this user has here ends, because they have opened others. Whether there is one.
-    pub fn displace(&self, user: &User, id: Uuid) -> bool {
-        let Some(connection) = self.connections.by_id(id).filter(|connection| connection.is_of_user(user)) else {
-            return false;
-        };
+    /// A connection that is open here ends, because its user has opened others. Whether there is one.
+    pub fn displace(&self, id: Uuid) -> bool {
+        let Some(connection) = self.connections.by_id(id) else { return false };
         if connection.displace() {
             metrics::limit(Limit::ConnectionsPerUser, 1);
             self.reconsider(&connection);

@@ -72,14 +72,14 @@ pub trait Connections {
     /// it was heard or not.
     ///
     /// # Errors
-    /// `Invalid` over a bound; or the store does not answer.
-    async fn displace(&self, node: NodeId, one: &ConnectionRef) -> Result<(), StoreError>;
+    /// The store does not answer.
+    async fn displace(&self, node: NodeId, id: Uuid) -> Result<(), StoreError>;
 
     /// What a node was asked to end within the last ten seconds, at most [`PAGE_ROWS`](crate::limits::PAGE_ROWS); ended or not.
     ///
     /// # Errors
     /// The store does not answer.
-    async fn displaced(&self, node: NodeId) -> Result<Vec<ConnectionRef>, StoreError>;
+    async fn displaced(&self, node: NodeId) -> Result<Vec<Uuid>, StoreError>;
 }
 
 /// In which part of its node's connections one stands.

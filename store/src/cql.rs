@@ -15,6 +15,7 @@ mod nodes;
 mod connections;
 mod presence;
 mod occupancy;
+mod keeping;
 mod receipts;
 mod preferences;
 mod persons;
@@ -27,10 +28,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use crate::Store;
 use crate::error::StoreError;
 use crate::lifetimes::Lifetimes;
 use crate::limits::TIMEOUT;
+use crate::{Connection, Place, Store, User};
 use link::Link;
 pub use migrations::{Migrated, migrate};
 
@@ -88,6 +89,10 @@ impl Store for CqlStore {
     async fn ping(&self) -> Result<(), StoreError> {
         let _: Vec<(uuid::Uuid, i64)> = self.link.rows(statements::PING, (nodes::RING, 1)).await?;
         Ok(())
+    }
+
+    async fn keep_connection(&self, user: &User, connection: &Connection, places: &[Place]) -> Result<(), StoreError> {
+        self.keep(user, connection, places).await
     }
 
     async fn run(&self, shutdown: CancellationToken) {

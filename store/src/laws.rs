@@ -77,8 +77,9 @@ macro_rules! store_laws {
             nodes [a_node_is_seen_with_its_last_beat, one_survivor_has_the_sweep, a_sweep_is_free_again_after_a_while]
             connections [the_connections_of_a_user_are_read_in_the_order_of_their_opening,
                 a_connection_that_is_put_again_is_the_same, racing_connections_see_each_other,
-                what_no_heartbeat_refreshes_ends, the_connections_of_a_node_are_found_part_by_part,
-                a_connection_over_its_bounds_is_refused, a_node_hears_what_it_is_asked_to_end_for_a_while]
+                a_connection_that_is_kept_lives_on_in_all_its_rows, what_no_heartbeat_refreshes_ends,
+                the_connections_of_a_node_are_found_part_by_part, a_connection_over_its_bounds_is_refused,
+                a_node_hears_what_it_is_asked_to_end_for_a_while]
             presence [versions_are_made_one_by_one, of_racing_changes_one_wins,
                 nothing_is_changed_before_it_is_announced, announcing_again_changes_nothing,
                 presences_are_read_in_the_order_asked_for, presence_over_its_bounds_is_refused]

@@ -81,6 +81,20 @@ pub trait Store:
         true
     }
 
+    /// A connection is still there: its row, and those of it as a member of these places, are put again, all as one would put them alone, in no order: they
+    /// stand there already.
+    ///
+    /// # Errors
+    /// `Invalid` over a bound; or the store does not answer, and some may be put.
+    async fn keep_connection(&self, user: &User, connection: &Connection, places: &[Place]) -> Result<(), StoreError> {
+        self.put_connection(user, connection).await?;
+        let member = Member { user: user.sub.clone(), connection: connection.id, node: connection.node };
+        for place in places {
+            self.put_member(place, &member).await?;
+        }
+        Ok(())
+    }
+
     /// What the body does by itself, until `shutdown`: it keeps connections, or sweeps what is over. Operations work without it.
     async fn run(&self, shutdown: CancellationToken);
 }

@@ -97,7 +97,7 @@ pub static TABLES: &[Table] = &[
     ),
     nobody("nodes", "an edge's life, by an id drawn at its start"),
     nobody("sweeps", "which edge sweeps which, by such ids"),
-    nobody("displaced", "which connection an edge is asked to end: a row ends by itself, ten seconds later"),
+    nobody("displaced", "which connection an edge is asked to end, by an id drawn for it"),
     nobody("occupancy", "whether anybody is in a channel, and not who"),
     nobody("schema_version", "the version of the tables"),
     nobody("schema_lock", "who makes tables, by an id drawn for that"),

@@ -10,6 +10,7 @@ use tests::chaos::crowd::{Crowd, PEOPLE};
 use tests::chaos::devices::Device;
 use tests::chaos::outage;
 use tests::chaos::plan::{Kind, Plan, plans};
+use tests::chaos::receipts::Notes;
 use tests::chaos::report::{Report, Round, spread};
 use tests::chaos::ticks::{CHANNELS, Ledger};
 use tests::chaos::watchers::{Observer, TickReader};
@@ -29,6 +30,10 @@ const HEAL_WITHIN: Duration = Duration::from_secs(30);
 const COME_WITHIN: Duration = Duration::from_secs(20);
 /// While the store is away, 99 of 100 events are younger than this.
 const AGE_MOST_MS: u64 = 2_000;
+/// Whether there are receipts, too: where edges have doors for them.
+const RECEIPTS: bool = false;
+/// Who says that they have read a note.
+const NOTE_READERS: usize = 6;
 /// Readers of all ticks.
 const READERS: usize = 2;
 /// Observers of all rooms.
@@ -40,6 +45,7 @@ struct Chaos {
     readers: Vec<TickReader>,
     observers: Vec<Observer>,
     devices: Vec<Device>,
+    notes: Option<Notes>,
     ledger: Ledger,
     asker: String,
     complaints: Complaints,
@@ -71,29 +77,45 @@ impl Chaos {
         let publisher = world.tokens(&["publisher".to_owned()], &["publisher"]).await.remove(0);
         ledger.publish(&mut tasks, &world.ingest(), &publisher, &complaints);
         let asker = world.tokens(&["asker".to_owned()], &[]).await.remove(0);
-        Self { world, crowd, readers, observers, devices, ledger, asker, complaints, _tasks: tasks }
+        let names: Vec<String> = (0..NOTE_READERS).map(|number| format!("note-reader-{number}")).collect();
+        let note_readers: Vec<(String, String)> = names.iter().cloned().zip(world.tokens(&names, &[]).await).collect();
+        let at = (&edges, &chance);
+        let notes =
+            RECEIPTS.then(|| Notes::begin(&world.ingest(), &publisher, note_readers, at, &mut tasks, &complaints));
+        Self { world, crowd, readers, observers, devices, notes, ledger, asker, complaints, _tasks: tasks }
     }
 
     async fn round(&mut self, plan: &Plan) -> Round {
         let began = Instant::now();
         self.readers.iter().for_each(TickReader::forget_ages);
-        self.crowd.go();
+        self.crowd.go().await;
         tokio::time::sleep(plan.before).await;
         let failed_ms = self.ledger.now_ms();
         self.world.fail(plan).await;
-        self.away(plan, failed_ms).await;
-        let back = self.world.heal(plan).await;
-        let back_ms = self.ledger.now_ms();
-        tokio::time::sleep(plan.after).await;
+        let failed = Instant::now();
+        let (settled, since) = if plan.late {
+            let (settled, since) = self.becomes_so(failed).await;
+            self.world.heal(plan).await;
+            (settled, since)
+        } else {
+            self.away(plan, failed_ms).await;
+            let back = self.world.heal(plan).await;
+            tokio::time::sleep(plan.after).await;
+            self.becomes_so(back).await
+        };
+        self.nothing_is_lost().await;
+        let mut ages: Vec<u64> = self.readers.iter().flat_map(|reader| reader.ages(failed_ms, u64::MAX)).collect();
+        ages.sort_unstable();
+        Round { kind: plan.kind, settled, since, ages_ms: spread(&ages), took: began.elapsed() }
+    }
+
+    /// Changes end, and presence becomes what is so; how long it took until everybody was heard, and how long from then, or from the fault.
+    async fn becomes_so(&self, fault: Instant) -> (Duration, Since) {
         self.complaints.none("under way");
         let hushing = Instant::now();
         self.crowd.hush(HEAL_WITHIN).await.expect("everybody is heard");
         let settled = hushing.elapsed();
-        let since = self.converged(Instant::now().max(back)).await;
-        self.nothing_is_lost().await;
-        let mut ages: Vec<u64> = self.readers.iter().flat_map(|reader| reader.ages(failed_ms, back_ms)).collect();
-        ages.sort_unstable();
-        Round { kind: plan.kind, settled, since, ages_ms: spread(&ages), took: began.elapsed() }
+        (settled, self.converged(Instant::now().max(fault)).await)
     }
 
     /// What was killed stays away, and what depends on it says so.
@@ -114,7 +136,7 @@ impl Chaos {
         }
     }
 
-    async fn converged(&mut self, from: Instant) -> Since {
+    async fn converged(&self, from: Instant) -> Since {
         let (edges, token) = (&self.world.edges, self.asker.as_str());
         let look = Look { edges, token, crowd: &self.crowd, observers: &self.observers };
         let since = look.converged(from, CONVERGE_WITHIN).await.unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -131,6 +153,9 @@ impl Chaos {
         let resumed = self.devices.iter().map(|device| device.resumes(&self.ledger));
         for resumed in futures::future::join_all(resumed).await {
             resumed.unwrap_or_else(|wrong| panic!("{wrong}"));
+        }
+        if let Some(notes) = &self.notes {
+            notes.are_so().await.unwrap_or_else(|wrong| panic!("{wrong}"));
         }
         self.complaints.none("at the end of a round");
         self.world.all_run();
@@ -153,9 +178,9 @@ async fn whatever_dies_presence_becomes_what_is_so_each_change_is_told_once_and_
     let took = began.elapsed();
     let changes = chaos.observers[0].book().changes();
     let acks: Vec<(usize, usize)> = chaos.devices.iter().map(Device::acks).collect();
+    let (events, pace) = (chaos.ledger.all(), chaos.crowd.pace().await);
     eprintln!(
-        "{rounds} rounds in {took:.1?}: {} events, {changes} changes of presence told, acks (and waiting) {acks:?}",
-        chaos.ledger.all()
+        "{rounds} rounds in {took:.1?}: {events} events, {pace} things done by people a minute, {changes} changes told"
     );
-    eprintln!("{report}");
+    eprintln!("acknowledgements of devices, and how many of them waited: {acks:?}\n{report}");
 }

@@ -113,11 +113,8 @@ impl Attendant {
     /// # Errors
     /// It may be half done; do it again.
     pub async fn refresh(&self, user: &User, row: &Connection) -> Result<(), Unsettled> {
-        self.store.put_connection(user, row).await?;
-        for place in places(user, &row.channels) {
-            self.store.put_member(&place, &self.member(user, row)).await?;
-        }
-        Ok(())
+        let places: Vec<Place> = places(user, &row.channels).collect();
+        Ok(self.store.keep_connection(user, row, &places).await?)
     }
 
     /// A connection has gone. Its row goes when everything that follows is done.

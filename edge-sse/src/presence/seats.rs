@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use schemas::grant::User;
-use store::{Connection, ConnectionRef, NodeId, StoreError};
+use store::{Connection, NodeId, StoreError};
+use uuid::Uuid;
 
 use super::fold::is_open;
 use super::{Presences, Present};
@@ -57,8 +58,8 @@ impl Presences {
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn displace(&self, node: NodeId, one: &ConnectionRef) -> Result<(), StoreError> {
-        self.attendant.store.displace(node, one).await
+    pub async fn displace(&self, node: NodeId, id: Uuid) -> Result<(), StoreError> {
+        self.attendant.store.displace(node, id).await
     }
 }
 
@@ -82,8 +83,8 @@ pub async fn hear(shared: &Shared, presences: &Presences) {
         ticks.tick().await;
         // Where the store is away, whoever asked is refused, or asks again.
         let Ok(asked) = presences.attendant.store.displaced(presences.attendant.node).await else { continue };
-        for one in asked {
-            shared.displace(&one.user, one.id); // what has ended already is not found
+        for id in asked {
+            shared.displace(id); // what has ended already is not found
         }
     }
 }

@@ -113,8 +113,8 @@ mortal!(Connections {
     fn remove_connection(&self, user: &User, id: Uuid, node: NodeId) -> ();
     fn connections(&self, user: &User) -> Vec<Connection>;
     fn connections_of_node(&self, node: NodeId, bucket: u8) -> Vec<ConnectionRef>;
-    fn displace(&self, node: NodeId, one: &ConnectionRef) -> ();
-    fn displaced(&self, node: NodeId) -> Vec<ConnectionRef>;
+    fn displace(&self, node: NodeId, id: Uuid) -> ();
+    fn displaced(&self, node: NodeId) -> Vec<Uuid>;
 });
 mortal!(Nodes {
     fn beat(&self, row: NodeRow) -> ();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use policy::Claims;
 use schemas::grant::User;
-use store::{Connection, ConnectionRef, NodeId, StoreError};
+use store::{Connection, NodeId, StoreError};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
@@ -121,7 +121,7 @@ impl Coming<'_> {
     /// Whether one of this edge makes room.
     fn ask_oldest_here(&self) -> bool {
         let oldest = self.shared.seats.of(self.user).into_iter().next();
-        oldest.is_some_and(|oldest| self.shared.displace(self.user, oldest.id))
+        oldest.is_some_and(|oldest| self.shared.displace(oldest.id))
     }
 
     /// Room over all edges, at once or when the oldest has made it, and the row that takes it.
@@ -162,10 +162,8 @@ impl Coming<'_> {
     async fn ask_to_end(&self, presences: &Presences, oldest: &[(NodeId, Uuid)]) {
         for (node, id) in oldest {
             if *node == presences.node() {
-                self.shared.displace(self.user, *id);
-            } else if let Err(error) =
-                presences.displace(*node, &ConnectionRef { user: self.user.clone(), id: *id }).await
-            {
+                self.shared.displace(*id);
+            } else if let Err(error) = presences.displace(*node, *id).await {
                 tracing::debug!(%error, "another edge does not hear whom to end");
             }
         }

@@ -28,8 +28,9 @@ use crate::topics::RECORD_BYTES_MAX;
 
 /// What the log adds to a record: batch and record headers. The topics' own limit is above this sum.
 const FRAME_BYTES_MAX: usize = 4 * 1024;
-/// How often the poll thread looks whether the appender has ended.
-const POLL: Duration = Duration::from_millis(50);
+/// How often the poll thread looks whether the appender has ended. It spins through the last millisecond of each poll, which cannot be slept out: at 50 ms an
+/// appender in which nothing happens takes 2 % of a core.
+const POLL: Duration = Duration::from_millis(250);
 
 type Answer = oneshot::Sender<Result<Appended, AppendError>>;
 

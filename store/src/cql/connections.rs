@@ -25,13 +25,10 @@ type Row = (Uuid, Uuid, String, Option<String>, Option<String>, Option<Vec<Strin
 impl Connections for CqlStore {
     async fn put_connection(&self, user: &User, connection: &Connection) -> Result<(), StoreError> {
         bounds::connection(&user.sub, connection)?;
-        let Connection { id, node, device, status, custom, channels, opened_at } = connection;
-        let (tenant, lifetime) = (user.tenant.as_str(), ttl(self.lifetimes.connection));
-        let (device, status, opened_at) = (device.as_str(), status.map(Status::as_str), opened_at.millis());
-        let own = (tenant, &user.sub, id, node.0, device, status, custom, channels, opened_at, lifetime);
-        let by_node = (node.0, bucket(*id), tenant, &user.sub, id, lifetime);
-        let own = self.link.write(&PUT_CONNECTION, own);
-        try_join(self.link.write(&PUT_CONNECTION_OF_NODE, by_node), own).await.map(drop)
+        let lifetime = ttl(self.lifetimes.connection);
+        let own = self.link.write(&PUT_CONNECTION, own_row(user, connection, lifetime));
+        let by_node = self.link.write(&PUT_CONNECTION_OF_NODE, row_of_node(user, connection, lifetime));
+        try_join(by_node, own).await.map(drop)
     }
 
     async fn remove_connection(&self, user: &User, id: Uuid, node: NodeId) -> Result<(), StoreError> {
@@ -54,22 +51,40 @@ impl Connections for CqlStore {
         rows.into_iter().map(found).collect()
     }
 
-    async fn displace(&self, node: NodeId, one: &ConnectionRef) -> Result<(), StoreError> {
-        let ConnectionRef { user, id } = one;
-        bounds::user(&user.sub)?;
-        let row = (node.0, user.tenant.as_str(), &user.sub, id, ttl(self.lifetimes.displaced));
-        self.link.write(&DISPLACE, row).await
+    async fn displace(&self, node: NodeId, id: Uuid) -> Result<(), StoreError> {
+        self.link.write(&DISPLACE, (node.0, id, ttl(self.lifetimes.displaced))).await
     }
 
-    async fn displaced(&self, node: NodeId) -> Result<Vec<ConnectionRef>, StoreError> {
-        let rows: Vec<(String, String, Uuid)> = self.link.rows(&DISPLACED, (node.0, limit(PAGE_ROWS))).await?;
-        rows.into_iter().map(found).collect()
+    async fn displaced(&self, node: NodeId) -> Result<Vec<Uuid>, StoreError> {
+        let rows: Vec<(Uuid,)> = self.link.rows(&DISPLACED, (node.0, limit(PAGE_ROWS))).await?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
     }
 }
 
 fn found((tenant, sub, id): (String, String, Uuid)) -> Result<ConnectionRef, StoreError> {
     let tenant = Tenant::parse(&tenant).map_err(StoreError::invalid)?;
     Ok(ConnectionRef { user: User { tenant, sub }, id })
+}
+
+/// A row of `connections`, as it is written.
+pub(super) type OwnRow<'a> =
+    (&'a str, &'a str, Uuid, Uuid, &'static str, Option<&'static str>, Option<&'a str>, &'a Vec<String>, i64, i32);
+
+/// A row of `connections_by_node`, as it is written.
+pub(super) type RowOfNode<'a> = (Uuid, i16, &'a str, &'a str, Uuid, i32);
+
+/// For `PUT_CONNECTION`.
+pub(super) fn own_row<'a>(user: &'a User, connection: &'a Connection, lifetime: i32) -> OwnRow<'a> {
+    let Connection { id, node, device, status, custom, channels, opened_at } = connection;
+    let (status, custom) = (status.map(Status::as_str), custom.as_deref());
+    let (device, opened_at) = (device.as_str(), opened_at.millis());
+    (user.tenant.as_str(), &user.sub, *id, node.0, device, status, custom, channels, opened_at, lifetime)
+}
+
+/// For `PUT_CONNECTION_OF_NODE`.
+pub(super) fn row_of_node<'a>(user: &'a User, connection: &'a Connection, lifetime: i32) -> RowOfNode<'a> {
+    let Connection { id, node, .. } = connection;
+    (node.0, bucket(*id), user.tenant.as_str(), &user.sub, *id, lifetime)
 }
 
 fn bucket(id: Uuid) -> i16 {

@@ -18,6 +18,7 @@ use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
 use scylla::response::PagingState;
 use scylla::serialize::row::SerializeRow;
+use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::{CqlValue, Row};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -50,6 +51,8 @@ pub struct Link {
 
 struct Ready {
     session: Session,
+    /// How a batch of writes is executed.
+    writing: ExecutionProfileHandle,
     statements: HashMap<&'static str, Prepared>,
 }
 
@@ -93,7 +96,8 @@ impl Link {
         let reading = reading.into_handle();
         let prepared = ALL.iter().map(|statement| prepare(&session, statement, &plain, &reading));
         let statements = try_join_all(prepared).await?.into_iter().collect();
-        *self.ready.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(Ready { session, statements }));
+        let ready = Ready { session, writing: plain, statements };
+        *self.ready.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(ready));
         self.breaker().answered();
         Ok(())
     }
@@ -106,7 +110,23 @@ impl Link {
         let ready = self.ready()?;
         let prepared = ready.prepared(statement)?;
         let answer = ready.session.execute_unpaged(&prepared.statement, values).await;
-        self.judge(prepared, answer).map(drop)
+        self.judge(&[prepared], answer).map(drop)
+    }
+
+    /// Writes rows of some partitions in one request, each by its statement. None waits for another, and after an error some may be written.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn write_together<R: SerializeRow>(&self, rows: &[(&Statement, R)]) -> Result<(), StoreError> {
+        let ready = self.ready()?;
+        let asked = rows.iter().map(|(statement, _)| ready.prepared(statement)).collect::<Result<Vec<_>, _>>()?;
+        let statements = asked.iter().map(|prepared| prepared.statement.clone().into()).collect();
+        let mut batch = Batch::new_with_statements(BatchType::Unlogged, statements);
+        batch.set_is_idempotent(true);
+        batch.set_execution_profile_handle(Some(ready.writing.clone()));
+        let values: Vec<&R> = rows.iter().map(|(_, row)| row).collect();
+        let answer = ready.session.batch(&batch, values).await;
+        self.judge(&asked, answer).map(drop)
     }
 
     /// Reads rows, page by page.
@@ -122,7 +142,7 @@ impl Link {
         let (mut rows, mut from) = (Vec::new(), PagingState::start());
         loop {
             let answer = ready.session.execute_single_page(&prepared.statement, &values, from).await;
-            let (page, next) = self.judge(prepared, answer)?;
+            let (page, next) = self.judge(&[prepared], answer)?;
             let page = page.into_rows_result().map_err(StoreError::invalid)?;
             for row in page.rows::<T>().map_err(StoreError::invalid)? {
                 rows.push(row.map_err(StoreError::invalid)?);
@@ -153,7 +173,7 @@ impl Link {
         let ready = self.ready()?;
         let prepared = ready.prepared(statement)?;
         let answer = ready.session.execute_unpaged(&prepared.statement, values).await;
-        let rows = self.judge(prepared, answer)?.into_rows_result().map_err(StoreError::invalid)?;
+        let rows = self.judge(&[prepared], answer)?.into_rows_result().map_err(StoreError::invalid)?;
         let names: Vec<String> = rows.column_specs().iter().map(|column| column.name().to_owned()).collect();
         let row: Row = rows.first_row().map_err(StoreError::invalid)?;
         let named = names.into_iter().zip(row.columns).filter_map(|(name, value)| Some((name, value?)));
@@ -179,7 +199,7 @@ impl Link {
             let Ok(ready) = self.reached() else { continue };
             let Ok(prepared) = ready.prepared(statement) else { continue };
             let answer = ready.session.execute_unpaged(&prepared.statement, &values).await;
-            if let Err(StoreError::Unavailable { .. }) = self.judge(prepared, answer)
+            if let Err(StoreError::Unavailable { .. }) = self.judge(&[prepared], answer)
                 && let Err(error) = self.connect().await
             {
                 tracing::debug!(%error, "the store is not reached again");
@@ -201,12 +221,12 @@ impl Link {
     }
 
     /// Who fights over one row waits for the others, and says nothing of the store.
-    fn judge<T>(&self, prepared: &Prepared, answer: Result<T, ExecutionError>) -> Result<T, StoreError> {
+    fn judge<T>(&self, asked: &[&Prepared], answer: Result<T, ExecutionError>) -> Result<T, StoreError> {
         let answer = answer.map_err(|error| classify(&error));
-        prepared.meters.asked(answer.is_ok());
+        asked.iter().for_each(|prepared| prepared.meters.asked(answer.is_ok()));
         match &answer {
             Ok(_) | Err(StoreError::Invalid { .. }) => self.breaker().answered(),
-            Err(_) if prepared.kind == Kind::Lwt => {}
+            Err(_) if asked.iter().any(|prepared| prepared.kind == Kind::Lwt) => {}
             Err(StoreError::Timeout | StoreError::Unavailable { .. }) => self.breaker().failed(Instant::now()),
         }
         answer

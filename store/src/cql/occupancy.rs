@@ -19,10 +19,7 @@ use crate::versioned::{Outcome, Versioned};
 impl Occupancies for CqlStore {
     async fn put_member(&self, place: &Place, member: &Member) -> Result<(), StoreError> {
         bounds::user(&member.user)?;
-        let (bucket, lifetime) = (i16::from(bucket_of(&member.user)), ttl(self.lifetimes.connection));
-        let (tenant, channel) = names(place);
-        let row = (tenant, channel, bucket, &member.user, member.connection, member.node.0, lifetime);
-        self.link.write(&PUT_MEMBER, row).await
+        self.link.write(&PUT_MEMBER, member_row(place, member, ttl(self.lifetimes.connection))).await
     }
 
     async fn remove_member(&self, place: &Place, user: &str, connection: Uuid) -> Result<(), StoreError> {
@@ -100,6 +97,15 @@ impl CqlStore {
         };
         Ok(rows.into_iter().map(|(user, connection, node)| Member { user, connection, node: NodeId(node) }).collect())
     }
+}
+
+/// A row of `members`, as it is written.
+pub(super) type MemberRow<'a> = (&'a str, &'a str, i16, &'a str, Uuid, Uuid, i32);
+
+/// For `PUT_MEMBER`.
+pub(super) fn member_row<'a>(place: &'a Place, member: &'a Member, lifetime: i32) -> MemberRow<'a> {
+    let ((tenant, channel), bucket) = (names(place), i16::from(bucket_of(&member.user)));
+    (tenant, channel, bucket, &member.user, member.connection, member.node.0, lifetime)
 }
 
 fn names(place: &Place) -> (&str, &str) {

@@ -95,7 +95,7 @@ fn wrong(statement: &str, tables: &BTreeMap<String, Table>) -> Option<&'static s
 fn every_table_states_its_bound_and_its_lifetime() {
     let found: Vec<String> = files().flat_map(unstated).collect();
     assert_eq!(found, Vec::<String>::new());
-    assert!(tables(files()).len() == 15);
+    assert!(tables(files()).len() == 16);
     for bare in
         ["CREATE TABLE a (", "-- bound: 1 row\nCREATE TABLE a (", "-- bound:\n-- ttl: none: so\nCREATE TABLE a ("]
     {

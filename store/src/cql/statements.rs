@@ -77,8 +77,8 @@ statements! {
         WHERE tenant = ? AND sub = ? LIMIT ?";
     CONNECTIONS_OF_NODE: Read "SELECT tenant, sub, connection FROM connections_by_node \
         WHERE node = ? AND bucket = ? LIMIT ?";
-    DISPLACE: Write "INSERT INTO displaced (node, tenant, sub, connection) VALUES (?, ?, ?, ?) USING TTL ?";
-    DISPLACED: Read "SELECT tenant, sub, connection FROM displaced WHERE node = ? LIMIT ?";
+    DISPLACE: Write "INSERT INTO displaced (node, connection) VALUES (?, ?) USING TTL ?";
+    DISPLACED: Read "SELECT connection FROM displaced WHERE node = ? LIMIT ?";
 
     PRESENCE: Settled "SELECT status, custom, devices, last_seen, audience, version, announced FROM presence \
         WHERE tenant = ? AND sub = ?";

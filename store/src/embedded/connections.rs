@@ -1,5 +1,5 @@
 //! `connections`: ((tenant, user), connection) → the connection. `connections_by_node`: (node, bucket, tenant, user, connection).
-//! `displaced`: (node, tenant, user, connection).
+//! `displaced`: (node, connection).
 
 use async_trait::async_trait;
 use schemas::grant::User;
@@ -53,9 +53,8 @@ impl Connections for EmbeddedStore {
         self.ask(move |tables, _| found(tables, &beginning)).await
     }
 
-    async fn displace(&self, node: NodeId, one: &ConnectionRef) -> Result<(), StoreError> {
-        bounds::user(&one.user.sub)?;
-        let key = Key::of(Table::Displaced).id(node.0).text(one.user.tenant.as_str()).text(&one.user.sub).id(one.id);
+    async fn displace(&self, node: NodeId, id: Uuid) -> Result<(), StoreError> {
+        let key = Key::of(Table::Displaced).id(node.0).id(id);
         self.ask(move |tables, lifetimes| {
             let mut writing = tables.write();
             writing.put(&key, &(), lifetimes.displaced)?;
@@ -64,9 +63,13 @@ impl Connections for EmbeddedStore {
         .await
     }
 
-    async fn displaced(&self, node: NodeId) -> Result<Vec<ConnectionRef>, StoreError> {
+    async fn displaced(&self, node: NodeId) -> Result<Vec<Uuid>, StoreError> {
         let beginning = Key::of(Table::Displaced).id(node.0);
-        self.ask(move |tables, _| found(tables, &beginning)).await
+        self.ask(move |tables, _| {
+            let rows: Vec<(Key, ())> = tables.list(&beginning, None, PAGE_ROWS)?;
+            Ok(rows.iter().filter_map(|(key, ())| key.behind(&beginning).id()).collect())
+        })
+        .await
     }
 }
 

@@ -129,7 +129,7 @@ impl Parts<'_> {
 #[cfg(test)]
 impl Table {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Cursors,
         Self::Subscriptions,
         Self::Nodes,
@@ -142,6 +142,8 @@ impl Table {
         Self::Receipts,
         Self::ReceiptPositions,
         Self::ReceiptsByUser,
+        Self::Displaced,
+        Self::Preferences,
     ];
 
     /// As the other body names it.
@@ -159,6 +161,8 @@ impl Table {
             Self::Receipts => "receipts",
             Self::ReceiptPositions => "receipt_positions",
             Self::ReceiptsByUser => "receipts_by_user",
+            Self::Displaced => "displaced",
+            Self::Preferences => "preferences",
         }
     }
 

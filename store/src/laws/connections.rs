@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
-use schemas::limits::USER_BYTES;
+use schemas::channel::Channel;
 use schemas::time::Timestamp;
 use uuid::Uuid;
 
 use super::{Bench, is_refused, somebody};
 use crate::limits::{CUSTOM_BYTES, NODE_BUCKETS};
-use crate::{Connection, ConnectionRef, DeviceKind, NodeId, Status, Store, User};
+use crate::{Connection, ConnectionRef, DeviceKind, Member, NodeId, Place, Status, Store, User};
 
 fn connection(node: NodeId, opened_at: i64) -> Connection {
     Connection {
@@ -57,6 +57,27 @@ pub async fn a_connection_that_is_put_again_is_the_same(bench: &dyn Bench) {
     let then = Connection { status: None, custom: None, device: DeviceKind::Mobile, channels: Vec::new(), ..first };
     store.put_connection(&ada, &then).await.unwrap();
     assert_eq!(store.connections(&ada).await.unwrap(), [then]);
+}
+
+/// A connection that is kept lives on wherever it stands, also as a member of very many channels.
+pub async fn a_connection_that_is_kept_lives_on_in_all_its_rows(bench: &dyn Bench) {
+    let (store, ada, node) = (bench.store(), somebody("ada"), NodeId(Uuid::new_v4()));
+    let channel = |number| Channel::parse(&format!("team:{number}")).unwrap();
+    let places: Vec<_> = (0..25).map(|number| Place { tenant: ada.tenant.clone(), channel: channel(number) }).collect();
+    let [kept, left] = [10, 20].map(|at| connection(node, at));
+    for connection in [&kept, &left] {
+        bench.brief().keep_connection(&ada, connection, &places).await.unwrap();
+    }
+    store.keep_connection(&ada, &kept, &places).await.unwrap();
+    bench.pass().await;
+    assert_eq!(store.connections(&ada).await.unwrap(), [kept.clone()]);
+    assert_eq!(of_node(&*store, node).await, BTreeSet::from([ConnectionRef { user: ada.clone(), id: kept.id }]));
+    for place in &places {
+        let members = store.members(place, None).await.unwrap().members;
+        assert_eq!(members, [Member { user: ada.sub.clone(), connection: kept.id, node }]);
+    }
+    let over = Connection { custom: Some("x".repeat(CUSTOM_BYTES + 1)), ..kept };
+    is_refused(store.keep_connection(&ada, &over, &places).await);
 }
 
 /// Whoever puts a connection and then reads sees every one that was put before: of racing connections the limit holds.
@@ -120,18 +141,15 @@ pub async fn a_connection_over_its_bounds_is_refused(bench: &dyn Bench) {
 /// A node, and no other, hears which connections it is asked to end, each once however often it is asked; and after a while no more.
 pub async fn a_node_hears_what_it_is_asked_to_end_for_a_while(bench: &dyn Bench) {
     let (store, node, other) = (bench.store(), NodeId(Uuid::new_v4()), NodeId(Uuid::new_v4()));
-    let one = |sub| ConnectionRef { user: somebody(sub), id: Uuid::new_v4() };
-    let (brief, first, second) = (one("ada"), one("ada"), one("ben"));
-    bench.brief().displace(node, &brief).await.unwrap();
-    for asked in [&first, &second, &first] {
+    let [brief, first, second] = [(); 3].map(|()| Uuid::new_v4());
+    bench.brief().displace(node, brief).await.unwrap();
+    for asked in [first, second, first] {
         store.displace(node, asked).await.unwrap();
     }
-    store.displace(other, &first).await.unwrap();
+    store.displace(other, first).await.unwrap();
     let heard = async |node| store.displaced(node).await.unwrap().into_iter().collect::<BTreeSet<_>>();
-    assert_eq!(heard(node).await, BTreeSet::from([brief, first.clone(), second.clone()]));
-    assert_eq!(heard(other).await, BTreeSet::from([first.clone()]));
+    assert_eq!(heard(node).await, BTreeSet::from([brief, first, second]));
+    assert_eq!(heard(other).await, BTreeSet::from([first]));
     bench.pass().await;
     assert_eq!(heard(node).await, BTreeSet::from([first, second]));
-    let nobody = ConnectionRef { user: somebody(&"x".repeat(USER_BYTES + 1)), id: Uuid::new_v4() };
-    is_refused(store.displace(node, &nobody).await);
 }

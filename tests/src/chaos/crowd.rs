@@ -1,11 +1,13 @@
 //! People who open and close streams and say how they are, at a steady pace, until they are hushed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::chaos::complaints::Complaints;
 use crate::chaos::edges::Edges;
@@ -23,6 +25,8 @@ const REST_MOST: Duration = Duration::from_millis(2_400);
 pub struct Crowd {
     people: Vec<Arc<Mutex<Person>>>,
     goes: watch::Sender<bool>,
+    done: Arc<AtomicUsize>,
+    went: Mutex<(Duration, Option<Instant>)>,
 }
 
 /// How one of them must be seen.
@@ -47,19 +51,28 @@ impl Crowd {
         tasks: &mut JoinSet<()>,
         complaints: &Complaints,
     ) -> Self {
-        let goes = watch::Sender::new(false);
+        let (goes, done) = (watch::Sender::new(false), Arc::<AtomicUsize>::default());
         let person = |(number, (name, token)): (u64, &(String, String))| {
             let chance = Chance::new(seed.wrapping_mul(1_000).wrapping_add(number));
-            let person = Arc::new(Mutex::new(Person::new(name, token, edges.clone(), chance.clone())));
-            tasks.spawn(live(person.clone(), goes.subscribe(), chance, complaints.clone()));
+            let person = Arc::new(Mutex::new(Person::new(name, token, number % 2 == 1, edges.clone(), chance.clone())));
+            tasks.spawn(live(person.clone(), goes.subscribe(), chance, done.clone(), complaints.clone()));
             person
         };
-        Self { people: (0u64..).zip(people).map(person).collect(), goes }
+        let people = (0u64..).zip(people).map(person).collect();
+        Self { people, goes, done, went: Mutex::default() }
     }
 
     /// All do things.
-    pub fn go(&self) {
+    pub async fn go(&self) {
+        self.went.lock().await.1 = Some(Instant::now());
         self.goes.send_replace(true);
+    }
+
+    /// How many things were done in a minute of those in which they were not hushed.
+    pub async fn pace(&self) -> u64 {
+        let ms = self.went.lock().await.0.as_millis().max(1);
+        let done = self.done.load(Ordering::Relaxed);
+        u64::try_from(u128::try_from(done).unwrap_or(u128::MAX).saturating_mul(60_000) / ms).unwrap_or(u64::MAX)
     }
 
     /// Nobody does anything more, and what was unsure is made sure.
@@ -68,6 +81,11 @@ impl Crowd {
     /// Not within the time.
     pub async fn hush(&self, within: Duration) -> Result<(), String> {
         self.goes.send_replace(false);
+        {
+            let mut went = self.went.lock().await;
+            let went_on = went.1.take().map_or(Duration::ZERO, |since| since.elapsed());
+            went.0 += went_on;
+        }
         let settled = self.people.iter().map(|person| {
             until(within, || async {
                 match person.lock().await.settle().await {
@@ -93,13 +111,22 @@ impl Crowd {
     }
 }
 
-async fn live(person: Arc<Mutex<Person>>, mut goes: watch::Receiver<bool>, chance: Chance, complaints: Complaints) {
+async fn live(
+    person: Arc<Mutex<Person>>,
+    mut goes: watch::Receiver<bool>,
+    chance: Chance,
+    done: Arc<AtomicUsize>,
+    complaints: Complaints,
+) {
     while goes.wait_for(|goes| *goes).await.is_ok() {
         tokio::time::sleep(chance.delay(REST_MOST, REST_MOST)).await;
         let mut person = person.lock().await;
-        let goes = *goes.borrow();
-        if let Err(error) = if goes { person.act().await } else { Ok(()) } {
-            complaints.say(format!("{}: {error}", person.name));
+        if !*goes.borrow() {
+            continue;
+        }
+        match person.act().await {
+            Ok(()) => drop(done.fetch_add(1, Ordering::Relaxed)),
+            Err(error) => complaints.say(format!("{}: {error}", person.name)),
         }
     }
 }

@@ -55,6 +55,7 @@ pub struct Person {
     said: BTreeMap<usize, Word>,
     unsure: BTreeMap<usize, Word>,
     words: u64,
+    talks: bool,
 }
 
 /// A stream that somebody reads, until this is dropped.
@@ -116,12 +117,12 @@ impl Drop for Open {
 }
 
 impl Person {
-    /// Somebody who is nowhere.
+    /// Somebody who is nowhere. Who talks says how they are; of others nothing is known but their streams.
     #[must_use]
-    pub fn new(name: &str, token: &str, edges: Edges, chance: Chance) -> Self {
+    pub fn new(name: &str, token: &str, talks: bool, edges: Edges, chance: Chance) -> Self {
         let (said, unsure) = (BTreeMap::new(), BTreeMap::new());
         let (name, token) = (name.to_owned(), token.to_owned());
-        Self { name, token, chance, edges, streams: Vec::new(), said, unsure, words: 0 }
+        Self { name, token, chance, edges, streams: Vec::new(), said, unsure, words: 0, talks }
     }
 
     /// Does one thing.
@@ -130,7 +131,7 @@ impl Person {
     /// It is refused for good.
     pub async fn act(&mut self) -> Result<(), String> {
         self.streams.retain(Open::is_open);
-        match self.chance.index(10) {
+        match self.chance.index(if self.talks { 10 } else { 6 }) {
             0..3 if self.streams.len() < STREAMS_MOST => self.open().await.map(drop),
             0..6 if !self.streams.is_empty() => {
                 let gone = self.chance.index(self.streams.len());

@@ -54,6 +54,8 @@ pub struct Plan {
     pub away: Duration,
     /// Changes go on for so long after that.
     pub after: Duration,
+    /// An edge is started again only when presence is what is so without it, and changes end with its kill.
+    pub late: bool,
 }
 
 /// The rounds of a seed.
@@ -71,7 +73,9 @@ pub fn plans(seed: u64, rounds: usize) -> Vec<Plan> {
             Kind::Edge | Kind::Store | Kind::Router => ms(0..AWAY_MOST_MS),
             Kind::Hung => ms(HUNG_LEAST_MS..HUNG_MOST_MS),
         };
-        Plan { kind, which: chance.index(6), before: ms(0..BEFORE_MOST_MS), away, after: ms(0..AFTER_MOST_MS) }
+        let (before, after) = (ms(0..BEFORE_MOST_MS), ms(0..AFTER_MOST_MS));
+        let (which, late) = (chance.index(6), chance.one_in(2) && kind == Kind::Edge);
+        Plan { kind, which, before, away, after, late }
     };
     (0..rounds).map(draw).collect()
 }

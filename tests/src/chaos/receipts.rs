@@ -17,38 +17,15 @@ use crate::simulation::chance::Chance;
 use crate::wait::until;
 
 /// The channel.
-const CHANNEL: &str = "talk:chaos";
+const CHANNEL: &str = "room:talk";
 /// A note is written so often.
 const NOTE_EVERY: Duration = Duration::from_millis(400);
-/// How long an answer may take.
+/// How long a note may take to be there, and an answer to come.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long a store that is back may take to be asked again by an edge.
 const SEEN_LIMIT: Duration = Duration::from_secs(10);
 /// What a reader may say.
 const KINDS: [&str; 2] = ["delivered", "read"];
-
-/// The catalogue of notes, file by file.
-pub const CATALOGUE: [(&str, &str); 3] = [
-    (
-        "catalogue.yaml",
-        "name: talk\n\
-         channels:\n  talk: {subscribe: \"true\", publish: \"claims.sub != null\", receipts: talk.receipt}\n\
-         types:\n  talk.note: {schema: note.avsc, channel: talk, lane: medium}\n  \
-         talk.receipt: {schema: receipt.avsc, channel: talk, lane: low}\n",
-    ),
-    (
-        "note.avsc",
-        r#"{"type": "record", "name": "Note", "namespace": "talk", "fields": [{"name": "text", "type": "string", "default": ""}]}"#,
-    ),
-    (
-        "receipt.avsc",
-        r#"{"type": "record", "name": "Receipt", "namespace": "talk", "fields": [
-            {"name": "user_id", "type": "string", "default": ""},
-            {"name": "kind", "type": "string", "default": ""},
-            {"name": "event", "type": ["null", "string"], "default": null},
-            {"name": "at", "type": ["null", {"type": "long", "logicalType": "timestamp-millis"}], "default": null}]}"#,
-    ),
-];
 
 /// Notes, and what was said of them. Clones are the same.
 #[derive(Debug, Clone)]
@@ -110,7 +87,7 @@ impl Notes {
         for number in 0u64.. {
             every.tick().await;
             let note = format!("note-{number}");
-            let event = json!({"specversion": "1.0", "id": note, "source": "/tests", "type": "talk.note",
+            let event = json!({"specversion": "1.0", "id": note, "source": "/tests", "type": "wiki.said",
                 "subject": CHANNEL, "data": {"text": note}});
             let request = client::post(&self.ingest, Some(&self.author), client::STRUCTURED, event.to_string());
             if client::try_send(request).await.is_ok_and(|answer| answer.status.as_u16() == 202) {
@@ -121,23 +98,28 @@ impl Notes {
 
     /// Some readers say that they have it.
     async fn read(&self, note: &str, complaints: &Complaints) {
+        let mut said = Said::new();
         for (name, token) in self.readers.iter().filter(|_| self.chance.one_in(2)) {
             let kind = KINDS[self.chance.index(KINDS.len())];
             let url = self.edges.url(self.edges.some(&self.chance), "/v1/receipts");
             let body = json!({"channel": CHANNEL, "kind": kind, "event": note});
-            self.lock().entry(note.to_owned()).or_default().insert((name.clone(), kind), false);
-            let request = self.edges.http.post(url).bearer_auth(token).json(&body);
-            match tokio::time::timeout(ANSWER_LIMIT, client::try_send(request)).await {
-                Ok(Ok(answer)) if answer.status.as_u16() == 200 => {
-                    self.lock().entry(note.to_owned()).or_default().insert((name.clone(), kind), true);
+            let kept = until(ANSWER_LIMIT, || async {
+                let request = self.edges.http.post(&url).bearer_auth(token).json(&body).timeout(ANSWER_LIMIT);
+                let answer = request.send().await.map_err(|error| error.to_string())?;
+                match answer.status().as_u16() {
+                    200 => Ok(Ok(())),
+                    // A note that is not routed yet is not there yet.
+                    status @ (404 | 429 | 503) => Err(status.to_string()),
+                    status => Ok(Err(format!("a receipt is answered with {status}"))),
                 }
-                // A note that is not routed yet is not there yet: 404.
-                Ok(Ok(answer)) if !matches!(answer.status.as_u16(), 404 | 429 | 503) => {
-                    complaints.say(format!("a receipt is answered with {}: {}", answer.status, answer.text));
-                }
-                Ok(_) | Err(_) => {}
+            });
+            let kept = kept.await;
+            said.insert((name.clone(), kind), matches!(kept, Ok(Ok(()))));
+            if let Ok(Err(wrong)) = kept {
+                complaints.say(wrong);
             }
         }
+        self.lock().insert(note.to_owned(), said);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Said>> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use axum::routing::{delete, get, post};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::Value;
 use utoipa::openapi::OpenApi;
@@ -67,6 +68,15 @@ fn described(whole: &Value) -> Doors {
     let paths = whole["paths"].as_object().unwrap();
     let methods = |item: &Value| METHODS.into_iter().filter(|method| item.get(method).is_some()).collect();
     paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect()
+}
+
+#[test]
+fn a_route_that_nobody_describes_is_seen() {
+    let nothing = || async {};
+    let own = Router::new().route("/a", get(nothing).put(nothing)).route("/b/{c}", delete(nothing));
+    let later = Router::new().route("/a", post(nothing)).fallback(nothing).layer(axum::Extension(()));
+    let seen = served(&own.merge(later));
+    assert_eq!(seen, [("/a".into(), ["get", "post", "put"].into()), ("/b/{c}".into(), ["delete"].into())].into());
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use journal::AuditLog;
 use policy::{ADMINISTRATOR, Act, Claims, Doorkeeper, Presented};
 use schemas::audit::{self, Entry, Who};
-use schemas::grant::User;
+use schemas::grant::{GrantError, User};
 use schemas::problem::{Problem, Slug};
 use schemas::time::Timestamp;
 use serde_json::Value;
@@ -65,8 +65,13 @@ impl Gate {
 }
 
 /// A user of the bearer's own tenant.
-pub(crate) fn user_of(claims: &Claims, sub: &str) -> Result<User, Problem> {
-    User::new(claims.tenant.clone(), sub).map_err(|error| Slug::BadRequest.problem(error.to_string()))
+pub(crate) fn user_of(claims: &Claims, sub: &str) -> Result<User, GrantError> {
+    User::new(claims.tenant.clone(), sub)
+}
+
+/// A name that is none.
+pub(crate) fn misnamed(error: GrantError) -> Problem {
+    Slug::BadRequest.problem(error.to_string())
 }
 
 /// A log or a store that does not answer.

@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::gate::{Gate, answer, away, user_of};
+use super::gate::{Gate, answer, away, misnamed, user_of};
 use crate::granting::{Granting, GrantingError, Shown, ShownUsers, entry};
 
 /// As the audit names it.
@@ -151,7 +151,7 @@ impl Door {
         let claims = self.gate.administrator(headers, uri, Act::Change).await?;
         match about? {
             About { user: Some(user), channel: None } => {
-                let user = user_of(&claims, &user)?;
+                let user = user_of(&claims, &user).map_err(misnamed)?;
                 self.granting.of_user(&user).await.map_err(problem)
             }
             About { user: None, channel: Some(channel) } => {
@@ -176,7 +176,7 @@ impl Door {
         let About { user: Some(user), channel: None } = about? else {
             return Err(Slug::BadRequest.problem("name the user: ?user=<sub>"));
         };
-        let (user, change) = (user_of(&claims, &user)?, change?);
+        let (user, change) = (user_of(&claims, &user).map_err(misnamed)?, change?);
         self.gate.record(entry(&user, &change, DOOR), &claims).await?;
         let changed = self.granting.change(&user, &change).await.map_err(problem)?;
         tracing::info!(by = claims.sub, tenant = %user.tenant, "grants of a user were changed");

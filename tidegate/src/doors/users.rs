@@ -21,7 +21,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::gate::{Gate, answer, away, user_of};
+use super::gate::{Gate, answer, away, misnamed, user_of};
 use crate::forgetting::{Forgetting, ForgettingError};
 
 /// As the audit names it.
@@ -111,7 +111,7 @@ async fn forget(State(door): State<Arc<Door>>, Path(sub): Path<String>, headers:
 impl Door {
     async fn export(&self, sub: &str, headers: &HeaderMap, uri: &Uri) -> Result<Body, Problem> {
         let claims = self.gate.themselves(headers, uri, sub).await?;
-        let user = user_of(&claims, sub)?;
+        let user = user_of(&claims, sub).map_err(misnamed)?;
         self.gate.record(entry(audit::Act::Export, &user, "begun"), &claims).await?;
         let lines = self.forgetting.clone().export(user).await.map_err(problem)?;
         Ok(Body::from_stream(lines))
@@ -119,7 +119,7 @@ impl Door {
 
     async fn forget(&self, sub: &str, headers: &HeaderMap, uri: &Uri) -> Result<Value, Problem> {
         let claims = self.gate.administrator(headers, uri, Act::Change).await?;
-        let user = user_of(&claims, sub)?;
+        let user = user_of(&claims, sub).map_err(misnamed)?;
         self.gate.record(entry(audit::Act::Erasure, &user, "begun"), &claims).await?;
         let erased = self.forgetting.forget(&user).await.map_err(problem)?;
         self.done(&user, &claims).await?;

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use policy::ADMINISTRATOR;
 use policy::grants::Change;
 use schemas::audit::Entry;
 use schemas::channel::ChannelPattern;
