@@ -45,6 +45,8 @@ async fn a_receipt_is_kept_and_counted_and_its_author_hears_of_it_once() {
         scene.look(("ada", &[]), &format!("event=e1&limit=1&after={}", seen["next"].as_str().unwrap())).await;
     assert_eq!(next["receipts"], json!([{"user_id": "eve"}]), "when is not for everybody");
     assert_eq!(next.get("next"), None);
+    let (status, beyond) = scene.look(("ada", &[]), &format!("event=e1&after={}", usize::MAX)).await;
+    assert_eq!((status.as_u16(), &beyond["receipts"]), (200, &json!([])), "there is no page so far");
 }
 
 #[tokio::test(flavor = "multi_thread")]

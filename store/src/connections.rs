@@ -38,7 +38,7 @@ pub struct ConnectionRef {
     pub id: Uuid,
 }
 
-/// `connections`, `connections_by_node`, `displaced`. Rows of the first two end 300 s after their last write.
+/// `connections`, `connections_by_node`, `displaced`. A connection ends 300 s after its last write; that its node held it is known for seven days, as the node.
 #[async_trait]
 pub trait Connections {
     /// Keeps a connection's row in the place of the one before, and begins its 300 s anew: opening, changing and refreshing are the same.
@@ -61,7 +61,7 @@ pub trait Connections {
     /// The store does not answer.
     async fn connections(&self, user: &User) -> Result<Vec<Connection>, StoreError>;
 
-    /// Some connections that a node holds, of any tenant, at most [`PAGE_ROWS`](crate::limits::PAGE_ROWS) of the part `bucket` (below
+    /// Some connections that a node holds, or held when it died, of any tenant, at most [`PAGE_ROWS`](crate::limits::PAGE_ROWS) of the part `bucket` (below
     /// [`NODE_BUCKETS`](crate::limits::NODE_BUCKETS)). Whoever sweeps takes them out and asks again, until there are none.
     ///
     /// # Errors

@@ -11,7 +11,8 @@ pub struct Lifetimes {
     pub subscription: Duration,
     /// Connections and members: what no heartbeat refreshes is gone.
     pub connection: Duration,
-    /// A node's heartbeat. Survivors go by its silence, not by this; it only cleans up.
+    /// A node's heartbeat, and which connections it held. Survivors go by its silence, not by this: where none survived, who comes next has so
+    /// long to sweep what was left.
     pub node: Duration,
     /// For so long a survivor has the sweep of a dead node to itself.
     pub sweep: Duration,
@@ -31,7 +32,7 @@ impl Default for Lifetimes {
             cursor: DAY * 30,
             subscription: DAY * 90,
             connection: Duration::from_secs(300),
-            node: Duration::from_secs(600),
+            node: DAY * 7,
             sweep: Duration::from_secs(5),
             displaced: Duration::from_secs(10),
             presence: DAY * 90,

@@ -23,7 +23,7 @@ pub struct NodeRow {
     pub beats: u64,
 }
 
-/// `nodes`, `sweeps`. At most [`NODES`](crate::limits::NODES) of all tenants in one partition; a row ends ten minutes after its last beat.
+/// `nodes`, `sweeps`. At most [`NODES`](crate::limits::NODES) of all tenants in one partition; a row ends seven days after its last beat.
 #[async_trait]
 pub trait Nodes {
     /// Says that a node lives: its `beats`-th heartbeat, every 2 s. Idempotent. Need not survive the store's end.
@@ -32,7 +32,7 @@ pub trait Nodes {
     /// The store does not answer.
     async fn beat(&self, row: NodeRow) -> Result<(), StoreError>;
 
-    /// All nodes that beat in the last ten minutes and were not removed, at most [`NODES`](crate::limits::NODES).
+    /// All nodes that beat in the last seven days and were not removed, at most [`NODES`](crate::limits::NODES).
     ///
     /// # Errors
     /// The store does not answer.

@@ -22,6 +22,19 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How long the verb may take, with edges that died and are swept.
 const VERB: Duration = Duration::from_secs(120);
 const LOBBY: &str = "room:lobby";
+/// Where something stands of whoever does all that can be done, in the store.
+const KEPT: [&str; 10] = [
+    "connections",
+    "connections_by_node",
+    "cursors",
+    "members",
+    "preferences",
+    "presence",
+    "receipt_positions",
+    "receipts",
+    "receipts_by_user",
+    "subscriptions",
+];
 
 /// A person, who is there on all edges, and another one who looks on.
 struct World {
@@ -68,7 +81,28 @@ impl World {
         self.does(edge, Method::PUT, "/v1/presence", &json!({"status": "busy", "custom": "in a call"})).await;
         self.does(edge, Method::POST, "/v1/typing", &json!({"channel": LOBBY})).await;
         assert_eq!(self.told().await, "busy");
+        self.reads().await;
         self.verb(&["grant", &self.ada, "room:secret", "--role", "coach"]).await;
+    }
+
+    /// Ada has read what ben says, for others to see and then for herself alone.
+    async fn reads(&mut self) {
+        let edge = self.edge().url("");
+        for (number, receipts) in ["shown", "hidden"].into_iter().enumerate() {
+            self.does(self.edge(), Method::PUT, "/v1/preferences", &json!({"receipts": receipts})).await;
+            let id = format!("said-{:016x}", rand::random::<u64>());
+            let said = json!({
+                "specversion": "1.0", "id": id, "source": "/tests", "type": "wiki.said", "subject": LOBBY,
+                "datacontenttype": "application/json", "data": {"text": number.to_string()},
+            });
+            client::publish(&edge, &self.ben, &said).await;
+            while self.others[0].event(WITHIN).await.expect("an event")["id"] != json!(id) {}
+            let position = self.others[0].last_id().expect("a position");
+            for (what, text) in [("event", id.as_str()), ("position", position)] {
+                let receipt = json!({"channel": LOBBY, "kind": "read", what: text});
+                self.does(self.edge(), Method::POST, "/v1/receipts", &receipt).await;
+            }
+        }
     }
 
     async fn does(&self, edge: &Process, method: Method, path: &str, said: &Value) {
@@ -179,8 +213,7 @@ fn tables_with(rows: &[(String, String)], name: &str) -> BTreeSet<String> {
 async fn is_forgotten(world: &mut World) {
     let export = world.export().await;
     let given: BTreeSet<&str> = export.iter().map(|(table, _)| table.as_str()).collect();
-    let kept = ["connections", "connections_by_node", "cursors", "grants", "members", "presence", "subscriptions"];
-    assert_eq!(given, BTreeSet::from(kept));
+    assert_eq!(given, BTreeSet::from(KEPT).union(&["grants"].into()).copied().collect());
     assert!(export.iter().all(|(_, row)| !row.to_string().contains("ben")), "{export:?}");
     world.others_miss_nothing("before").await;
 
@@ -232,8 +265,7 @@ async fn who_is_forgotten_stands_in_no_table_of_cassandra_and_two_edges_let_go()
     let second = deployment.start_with(Role::Edge, "second", &env).await;
     let mut world = World::new(deployment, vec![first, second]).await;
     let before = tables_with(&state::of_cql(&cql, &keyspace).await, &world.ada);
-    let kept = ["connections", "connections_by_node", "cursors", "members", "presence", "subscriptions"];
-    assert_eq!(before, kept.map(str::to_owned).into());
+    assert_eq!(before, KEPT.map(str::to_owned).into());
     is_forgotten(&mut world).await;
     assert_eq!(tables_with(&state::of_cql(&cql, &keyspace).await, &world.ada), BTreeSet::new());
 

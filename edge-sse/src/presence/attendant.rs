@@ -196,8 +196,7 @@ impl Attendant {
     ) -> Result<Option<(User, Connection)>, Unsettled> {
         let rows = self.store.connections(&one.user).await?;
         let Some(row) = rows.iter().find(|row| row.id == one.id) else {
-            self.settle(catalogues, &one.user).await?;
-            self.store.remove_connection(&one.user, one.id, dead).await?;
+            self.sweep_lapsed(catalogues, dead, one).await?;
             return Ok(None);
         };
         if !is_statement(row) {
@@ -213,6 +212,17 @@ impl Attendant {
         }
         self.store.remove_connection(&one.user, one.id, dead).await?;
         Ok(counts.then(|| (one.user.clone(), own)))
+    }
+
+    /// Of a connection whose row ended by itself, because no edge was left to sweep it in time, its channels are those that were told of its user.
+    async fn sweep_lapsed(&self, catalogues: &Catalogues, dead: NodeId, one: &ConnectionRef) -> Result<(), Unsettled> {
+        let told = self.store.presence(&one.user).await?.map(|row| row.value.audience).unwrap_or_default();
+        self.settle(catalogues, &one.user).await?;
+        for place in places(&one.user, &told) {
+            self.store.remove_member(&place, &one.user.sub, one.id).await?;
+            self.settle_place(catalogues, &place).await?;
+        }
+        Ok(self.store.remove_connection(&one.user, one.id, dead).await?)
     }
 
     /// Makes a user's presence what their connections are, and announces it.

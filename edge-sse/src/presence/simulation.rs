@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -221,6 +222,8 @@ struct World {
     said: BTreeMap<String, Status>,
     /// The time of day, one for each word.
     now: i64,
+    /// Milliseconds that have gone by for the store.
+    passed: Arc<AtomicI64>,
     _directory: tempfile::TempDir,
 }
 
@@ -236,7 +239,12 @@ impl World {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let lifetimes = Lifetimes { sweep: std::time::Duration::from_secs(1), ..Lifetimes::default() };
-        let config = EmbeddedConfig { lifetimes, ..EmbeddedConfig::new(directory.path()) };
+        let passed = Arc::new(AtomicI64::new(0));
+        let clock = {
+            let passed = passed.clone();
+            Clock::new(move || Timestamp::from_millis(Timestamp::now().millis() + passed.load(Ordering::Relaxed)))
+        };
+        let config = EmbeddedConfig { lifetimes, clock, ..EmbeddedConfig::new(directory.path()) };
         let store = EmbeddedStore::open(config).unwrap();
         let catalogues = Catalogues::load(&[CatalogueSource::Shipped("wikipedia".to_owned())]).unwrap();
         let mut world = Self {
@@ -249,6 +257,7 @@ impl World {
             words: Vec::new(),
             said: BTreeMap::new(),
             now: 1,
+            passed,
             _directory: directory,
         };
         (0..3).for_each(|_| world.begin());
@@ -511,4 +520,18 @@ async fn what_a_user_said_is_taken_back_when_its_time_is_over() {
     world.edges[0].leave(&world.catalogues, &of, &word).await.unwrap();
     assert_eq!(stands(&world).await, Status::Offline);
     assert_eq!(world.store.connections(&of).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn whom_no_edge_was_left_to_sweep_is_offline_when_the_next_one_comes() {
+    let mut world = World::new();
+    world.open(0, 0, &[ROOM]).await;
+    let dead = world.edges[0].node;
+    world.passed.store(24 * 60 * 60 * 1000, Ordering::Relaxed);
+    assert_eq!(world.store.connections(&user(0)).await.unwrap(), []);
+    let next = &world.edges[1];
+    assert_eq!(next.sweep(&world.catalogues, dead, &mut Vec::new()).await, Ok(true));
+    let told = world.log.told.lock().unwrap().clone();
+    let told: Vec<&str> = told.iter().map(|(_, _, said)| said.as_str()).collect();
+    assert_eq!(told, ["online", "occupied", "offline", "vacated"]);
 }

@@ -86,7 +86,8 @@ pub async fn seen(visit: &Visit, asked: Asked) -> Result<Seen, Refusal> {
         all.read_at = all.read_at.max(own.read_at);
     }
     let receipts = page(visit, &tally.users, &event, after, limit);
-    let next = (after + limit < tally.users.len()).then(|| (after + limit).to_string());
+    let until = after.saturating_add(limit);
+    let next = (until < tally.users.len()).then(|| until.to_string());
     let channel = visit.place.channel.to_string();
     Ok(Seen { channel, event: event.as_str().to_owned(), delivered, read, complete, receipts, next })
 }

@@ -25,9 +25,10 @@ type Row = (Uuid, Uuid, String, Option<String>, Option<String>, Option<Vec<Strin
 impl Connections for CqlStore {
     async fn put_connection(&self, user: &User, connection: &Connection) -> Result<(), StoreError> {
         bounds::connection(&user.sub, connection)?;
-        let lifetime = ttl(self.lifetimes.connection);
-        let own = self.link.write(&PUT_CONNECTION, own_row(user, connection, lifetime));
-        let by_node = self.link.write(&PUT_CONNECTION_OF_NODE, row_of_node(user, connection, lifetime));
+        let own = own_row(user, connection, ttl(self.lifetimes.connection));
+        let by_node = row_of_node(user, connection, ttl(self.lifetimes.node));
+        let own = self.link.write(&PUT_CONNECTION, own);
+        let by_node = self.link.write(&PUT_CONNECTION_OF_NODE, by_node);
         try_join(by_node, own).await.map(drop)
     }
 

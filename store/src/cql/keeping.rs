@@ -49,7 +49,7 @@ impl CqlStore {
         let member = Member { user: user.sub.clone(), connection: connection.id, node: connection.node };
         let mut rows: Vec<(&Statement, Row<'_>)> = vec![
             (&PUT_CONNECTION, Row::Own(own_row(user, connection, lifetime))),
-            (&PUT_CONNECTION_OF_NODE, Row::OfNode(row_of_node(user, connection, lifetime))),
+            (&PUT_CONNECTION_OF_NODE, Row::OfNode(row_of_node(user, connection, ttl(self.lifetimes.node)))),
         ];
         rows.extend(places.iter().map(|place| (&PUT_MEMBER, Row::Member(member_row(place, &member, lifetime)))));
         try_join_all(rows.chunks(ROWS).map(|some| self.link.write_together(some))).await.map(drop)

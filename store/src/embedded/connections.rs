@@ -23,7 +23,7 @@ impl Connections for EmbeddedStore {
         self.ask(move |tables, lifetimes| {
             let mut writing = tables.write();
             writing.put(&own, &connection, lifetimes.connection)?;
-            writing.put(&by_node, &(), lifetimes.connection)?;
+            writing.put(&by_node, &(), lifetimes.node)?;
             writing.commit(Durability::Process)
         })
         .await
