@@ -209,15 +209,14 @@ impl Walk {
     ) -> (Came, u64) {
         let walked = self.session.windows.read(partition, |window: &Window| {
             let below = window.start().min(offsets.end);
-            let mut looked = 0;
-            for entry in window.newest(&self.key).filter(|entry| entry.offset < offsets.end) {
+            let older = window.newest(&self.key).filter(|entry| entry.offset < offsets.end);
+            for (looked, entry) in older.enumerate() {
                 if entry.offset < offsets.start {
                     return (Came::Through, below);
                 }
                 if looked == ENTRIES {
                     return (Came::Bounded, below);
                 }
-                looked += 1;
                 if look(entry).is_break() {
                     return (Came::Enough, below);
                 }

@@ -120,7 +120,6 @@ impl Observer {
     }
 
     /// What it was told.
-    #[must_use]
     pub fn book(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
