@@ -254,6 +254,9 @@ impl Presences {
                 let (row, left) = (telling(catalogues, row), told(catalogues, &before.channels));
                 if counts(&row) || !left.is_empty() {
                     attendant.enter(catalogues, user, &row, &left).await?;
+                    if self.alone && !counts(&row) {
+                        attendant.store.remove_connection(user, row.id, row.node).await?;
+                    }
                 } else if !self.alone && !before.stands {
                     attendant.store.put_connection(user, &row).await?;
                 }

@@ -30,8 +30,6 @@ const HEAL_WITHIN: Duration = Duration::from_secs(30);
 const COME_WITHIN: Duration = Duration::from_secs(20);
 /// While the store is away, 99 of 100 events are younger than this.
 const AGE_MOST_MS: u64 = 2_000;
-/// Whether there are receipts, too: where edges have doors for them.
-const RECEIPTS: bool = false;
 /// Who says that they have read a note.
 const NOTE_READERS: usize = 6;
 /// Readers of all ticks.
@@ -45,7 +43,7 @@ struct Chaos {
     readers: Vec<TickReader>,
     observers: Vec<Observer>,
     devices: Vec<Device>,
-    notes: Option<Notes>,
+    notes: Notes,
     ledger: Ledger,
     asker: String,
     complaints: Complaints,
@@ -80,8 +78,7 @@ impl Chaos {
         let names: Vec<String> = (0..NOTE_READERS).map(|number| format!("note-reader-{number}")).collect();
         let note_readers: Vec<(String, String)> = names.iter().cloned().zip(world.tokens(&names, &[]).await).collect();
         let at = (&edges, &chance);
-        let notes =
-            RECEIPTS.then(|| Notes::begin(&world.ingest(), &publisher, note_readers, at, &mut tasks, &complaints));
+        let notes = Notes::begin(&world.ingest(), &publisher, note_readers, at, &mut tasks, &complaints);
         Self { world, crowd, readers, observers, devices, notes, ledger, asker, complaints, _tasks: tasks }
     }
 
@@ -145,7 +142,7 @@ impl Chaos {
         since
     }
 
-    /// Everything that was published has come, and devices go on where they acknowledged.
+    /// Everything that was published has come, devices go on where they acknowledged, and receipts are what was said.
     async fn nothing_is_lost(&mut self) {
         for reader in &self.readers {
             reader.has_all(&self.ledger, COME_WITHIN).await.expect("everything comes");
@@ -154,9 +151,7 @@ impl Chaos {
         for resumed in futures::future::join_all(resumed).await {
             resumed.unwrap_or_else(|wrong| panic!("{wrong}"));
         }
-        if let Some(notes) = &self.notes {
-            notes.are_so().await.unwrap_or_else(|wrong| panic!("{wrong}"));
-        }
+        self.notes.are_so().await.unwrap_or_else(|wrong| panic!("{wrong}"));
         self.complaints.none("at the end of a round");
         self.world.all_run();
     }

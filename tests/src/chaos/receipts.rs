@@ -59,7 +59,7 @@ impl Notes {
         notes
     }
 
-    /// Every edge that lives says of every note of this round what was said; the notes are forgotten then.
+    /// Some living edge says of each note of this round what was said of it; the notes are forgotten then.
     ///
     /// # Errors
     /// What it says otherwise.
