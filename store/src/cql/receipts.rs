@@ -59,9 +59,7 @@ impl Receipts for CqlStore {
             let key = PositionKey::of(said, *line);
             let (kind, log, generation, lane) = columns(&key);
             let (next, lifetime) = (bigint(*next), ttl(self.lifetimes.receipt));
-            let of = (tenant, channel, bucket, &key.user, kind, log, generation, lane);
-            let (tenant, channel, bucket, user, kind, log, generation, lane) = of;
-            let at = said.at.millis();
+            let (user, at) = (&key.user, said.at.millis());
             let row = (tenant, channel, bucket, user, kind, log, generation, lane, next, at, next, lifetime);
             self.link.write(&PUT_RECEIPT_POSITION, row).await?;
         }
