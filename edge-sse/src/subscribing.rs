@@ -119,9 +119,7 @@ async fn keep(State(shared): State<Arc<Shared>>, Path(device): Path<String>, req
         let wish: Option<Wish> = json_body(body).await?;
         let wish = wish.ok_or_else(|| Refusal::new(Slug::BadRequest, "send {\"channels\": [...]}"))?;
         let kept = KeptSubscription { device, channels: patterns(&wish.channels)? };
-        if shared.grants.shuts_out(&user) {
-            return Err(shared.shut_out(&claims, Door::Subscriptions));
-        }
+        shared.may_keep(&user, &claims, Door::Subscriptions)?;
         store(&shared)?.put_subscription(&user, &kept).await.map_err(away)?;
         Ok(Some(kept))
     };

@@ -112,11 +112,17 @@ impl Shared {
         self.presences.as_ref().ok_or_else(none)
     }
 
-    /// A user from whom everything is revoked wants something to be kept: recorded, and refused.
-    pub fn shut_out(&self, claims: &Claims, door: Door) -> Refusal {
+    /// Whether something may be kept of a user.
+    ///
+    /// # Errors
+    /// Everything is revoked from them; it is recorded.
+    pub fn may_keep(&self, user: &User, claims: &Claims, door: Door) -> Result<(), Refusal> {
+        if !self.grants.shuts_out(user) {
+            return Ok(());
+        }
         let refusal = nothing_kept();
         self.record_refusal(&refusal, claims.who(), door);
-        refusal
+        Err(refusal)
     }
 
     /// A signed-in user says how they are, on one kind of device. It is kept when this returns, and others are told of a change at once.
@@ -125,17 +131,9 @@ impl Shared {
     /// Nobody in particular says so, or somebody from whom everything is revoked; it is said too often, or it cannot be kept now.
     pub async fn say_presence(&self, claims: &Claims, said: Said, door: Door) -> Result<Kept, Refusal> {
         let presences = self.presences()?;
-        let Some(sub) = claims.sub.clone() else {
-            let detail = "this needs a token that names its user: Authorization: Bearer";
-            let refusal = Refusal::new(Slug::Unauthorized, detail);
-            self.record_refusal(&refusal, claims.who(), door);
-            return Err(refusal);
-        };
-        let user = User { tenant: claims.tenant.clone(), sub };
+        let user = self.known_user(claims, door)?;
         self.pace(&user)?;
-        if self.grants.shuts_out(&user) {
-            return Err(self.shut_out(claims, door));
-        }
+        self.may_keep(&user, claims, door)?;
         let Said { status, device, custom } = said;
         let row = Connection {
             id: statement_id(device, presences.attendant.node),
