@@ -83,6 +83,7 @@ async fn keep(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         let bad = || Refusal::new(Slug::BadRequest, "send {\"receipts\": \"shown\"}, or \"hidden\"");
         let preference = Preference { receipts: set.ok_or_else(bad)?.receipts };
         shared.pace(&user)?;
+        shared.may_keep(&user, &claims, Door::Preferences)?;
         shared.receipts_store()?.put_preference(&user, &preference).await.map_err(away)?;
         Ok(preference)
     };

@@ -302,6 +302,7 @@ async fn a_kill_in_the_middle_is_finished_by_the_same_call() {
     for (method, path, said) in [
         (Method::PUT, "/v1/presence", json!({"status": "busy"})),
         (Method::PUT, "/v1/subscriptions/tab", json!({"channels": [LOBBY]})),
+        (Method::PUT, "/v1/preferences", json!({"receipts": "shown"})),
     ] {
         let answer = client::ask(method, &world.edge().url(path), Some(&world.token), Some(&said)).await;
         assert_eq!(answer.slug(), "forbidden", "{path}: nothing of her is kept meanwhile");
