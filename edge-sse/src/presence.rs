@@ -56,6 +56,8 @@ const LOOKS_A_BEAT: u64 = 2;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How often it looks whether all is told.
 const FAREWELL_LOOK: Duration = Duration::from_millis(20);
+/// Rows that are written again within so long are written together, so that they wake this edge once.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// Where nothing is due.
 const NEVER: Duration = Duration::from_secs(86_400);
 
@@ -70,10 +72,11 @@ pub struct Presences {
 }
 
 /// What is open on this edge.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Attendance {
     desk: Mutex<Desk>,
     rung: Notify,
+    began: Instant,
 }
 
 /// A stream that counts while this lives.
@@ -91,7 +94,7 @@ impl Presences {
         let node = NodeId(Uuid::now_v7());
         let alone = !store.is_shared();
         let attendant = Attendant { store, publisher, node, clock };
-        Self { attendant, desk: Arc::default(), shown: seen::Shown::default(), alone }
+        Self { attendant, desk: Arc::new(Attendance::new()), shown: seen::Shown::default(), alone }
     }
 
     /// What a user says of themselves goes; their streams go by themselves, as they lose their channels. Nothing is known of them any more.
@@ -110,6 +113,17 @@ impl Presences {
 }
 
 impl Attendance {
+    fn new() -> Self {
+        Self { desk: Mutex::default(), rung: Notify::new(), began: Instant::now() }
+    }
+
+    /// When a row is written again that is written now: each has a time of its own, as one of [`TOGETHER`]'s beats.
+    fn refresh_at(&self, now: Instant) -> Instant {
+        let wanted = now + rand::rng().random_range(REFRESH_MIN..=REFRESH_MAX - TOGETHER);
+        let beats = wanted.saturating_duration_since(self.began).div_duration_f64(TOGETHER).ceil();
+        self.began + TOGETHER.mul_f64(beats)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -181,8 +195,9 @@ async fn work(shared: &Shared, presences: &Presences) {
             Some(()) = working.next() => {}
             () = presences.desk.rung.notified() => {}
             () = tokio::time::sleep_until(next), if room => {
-                let taken = presences.desk.lock().take(Instant::now());
-                working.extend(taken.map(|(user, tasks)| presences.work_for(shared.catalogues(), user, tasks)));
+                while working.len() < WORKING && let Some((user, tasks)) = presences.take() {
+                    working.push(presences.work_for(shared.catalogues(), user, tasks));
+                }
             }
         }
     }
@@ -231,6 +246,10 @@ async fn bury(shared: &Shared, presences: &Presences, mut dead: watch::Receiver<
 }
 
 impl Presences {
+    fn take(&self) -> Option<(User, Vec<Task>)> {
+        self.desk.lock().take(Instant::now())
+    }
+
     async fn work_for(&self, catalogues: Arc<Catalogues>, user: User, tasks: Vec<Task>) {
         let (mut done, mut missing) = (Vec::with_capacity(tasks.len()), false);
         for task in tasks {
@@ -244,7 +263,7 @@ impl Presences {
                 }
             }
         }
-        self.desk.with(|desk, now| desk.done(&user, &done, missing, refresh_in(), now));
+        self.desk.with(|desk, now| desk.done(&user, &done, missing, self.desk.refresh_at(now), now));
     }
 
     async fn perform(&self, catalogues: &Catalogues, user: &User, task: &Task) -> Result<Stands, Unsettled> {
@@ -307,11 +326,6 @@ impl Presences {
     }
 }
 
-/// In how long a row is written again: each has a time of its own.
-fn refresh_in() -> Duration {
-    rand::rng().random_range(REFRESH_MIN..=REFRESH_MAX)
-}
-
 /// Whether presence follows from a row: from that of a stream in no channel that tells of it nothing does.
 fn counts(row: &Connection) -> bool {
     is_statement(row) || !row.channels.is_empty()
@@ -328,4 +342,20 @@ fn told(catalogues: &Catalogues, channels: &[String]) -> Vec<String> {
         tells(Matter::Presence) || tells(Matter::Occupancy)
     };
     channels.iter().filter(tells).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_written_again_within_its_time_on_a_whole_beat() {
+        let desk = Attendance::new();
+        for millis in [0, 1, 999, 86_400_123] {
+            let now = desk.began + Duration::from_millis(millis);
+            let again = desk.refresh_at(now);
+            assert!((now + REFRESH_MIN..=now + REFRESH_MAX).contains(&again));
+            assert_eq!(again.duration_since(desk.began).subsec_nanos(), 0);
+        }
+    }
 }

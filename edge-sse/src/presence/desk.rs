@@ -186,12 +186,13 @@ impl Desk {
         Some((user, tasks))
     }
 
-    /// What was to be done for a user is done so far, and the rest is tried again where something is `missing`. A refresh is put off by `later`.
-    pub fn done(&mut self, user: &User, done: &[(Task, Stands)], missing: bool, later: Duration, now: Instant) {
+    /// What was to be done for a user is done so far, and the rest is tried again where something is `missing`. What stands is refreshed
+    /// at that time.
+    pub fn done(&mut self, user: &User, done: &[(Task, Stands)], missing: bool, refresh_at: Instant, now: Instant) {
         let Some(of) = self.users.get_mut(user) else { return };
         (of.working, of.rests) = (false, missing.then(|| now + RETRY));
         for (task, stands) in done {
-            self.gone = self.gone.saturating_sub(of.settle(task, *stands, now, now + later));
+            self.gone = self.gone.saturating_sub(of.settle(task, *stands, now, refresh_at));
         }
         match of.next(now) {
             Some(at) => self.wake(user, at),
@@ -321,21 +322,21 @@ mod tests {
         assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), Before::default())]);
         desk.change(&user, Uuid::from_u128(9), vec!["team:2".to_owned()], began);
         assert!(desk.take(began).is_none(), "one works for a user at a time");
-        desk.done(&user, &all(tasks, Stands::There), false, REFRESH_MIN, began);
+        desk.done(&user, &all(tasks, Stands::There), false, began + REFRESH_MIN, began);
         let (_, tasks) = desk.take(began).unwrap();
         assert_eq!(tasks, [Task::Enter(stream(9, &["team:2"]), stands(&["team:1"]))]);
-        desk.done(&user, &all(tasks, Stands::There), false, REFRESH_MIN, began);
+        desk.done(&user, &all(tasks, Stands::There), false, began + REFRESH_MIN, began);
         assert!(desk.is_done() && desk.take(began).is_none());
         let later = began + REFRESH_MIN;
         assert_eq!(desk.next(), Some(later));
         let (_, tasks) = desk.take(later).unwrap();
         assert_eq!(tasks, [Task::Refresh(stream(9, &["team:2"]), Time::Left)]);
-        desk.done(&user, &[], true, REFRESH_MIN, later);
+        desk.done(&user, &[], true, later + REFRESH_MIN, later);
         desk.leave(&user, Uuid::from_u128(9), later);
         assert!(desk.take(later).is_none(), "the store rests");
         let (_, tasks) = desk.take(later + RETRY).unwrap();
         assert_eq!(tasks, [Task::Leave(stream(9, &["team:2"]))]);
-        desk.done(&user, &all(tasks, Stands::Gone), false, REFRESH_MIN, later + RETRY);
+        desk.done(&user, &all(tasks, Stands::Gone), false, later + REFRESH_MIN, later + RETRY);
         assert_eq!((desk.users.len(), desk.due.len(), desk.gone), (0, 0, 0));
     }
 
@@ -353,17 +354,17 @@ mod tests {
         let (_, tasks) = desk.take(began).unwrap();
         assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), stands(&[]))]);
         desk.lacks(&user, id, began);
-        desk.done(&user, &[], true, REFRESH_MIN, began);
+        desk.done(&user, &[], true, began + REFRESH_MIN, began);
         let (_, tasks) = desk.take(began + RETRY).unwrap();
         assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), Before { stands: false, ..stands(&["team:1"]) })]);
-        desk.done(&user, &all(tasks, Stands::There), false, REFRESH_MIN, began + RETRY);
+        desk.done(&user, &all(tasks, Stands::There), false, began + RETRY + REFRESH_MIN, began + RETRY);
         desk.enter_all(began + RETRY);
         let (_, tasks) = desk.take(began + RETRY).unwrap();
         assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), Before { stands: false, ..stands(&["team:1"]) })]);
         desk.leave(&user, id, began + RETRY);
-        desk.done(&user, &[], true, REFRESH_MIN, began + RETRY);
+        desk.done(&user, &[], true, began + REFRESH_MIN, began + RETRY);
         let (_, tasks) = desk.take(began + RETRY * 2).unwrap();
-        desk.done(&user, &all(tasks, Stands::Gone), false, REFRESH_MIN, began + RETRY * 2);
+        desk.done(&user, &all(tasks, Stands::Gone), false, began + RETRY * 3, began + RETRY * 2);
         assert_eq!((desk.users.len(), desk.due.len(), desk.gone), (0, 0, 0));
     }
 
@@ -376,11 +377,11 @@ mod tests {
         desk.enter(&ada(), said.clone(), began);
         let (user, tasks) = desk.take(began).unwrap();
         assert_eq!(tasks[0], Task::Enter(said.clone(), Before::default()));
-        desk.done(&user, &all(tasks, Stands::There), false, STATEMENT, began);
         let over = began + STATEMENT;
+        desk.done(&user, &all(tasks, Stands::There), false, over, began);
         let (_, tasks) = desk.take(over).unwrap();
         assert_eq!(tasks[0], Task::Refresh(said.clone(), Time::Over));
-        desk.done(&user, &all(tasks, Stands::There), false, REFRESH_MIN, over);
+        desk.done(&user, &all(tasks, Stands::There), false, over + REFRESH_MIN, over);
         let (_, tasks) = desk.take(over + REFRESH_MIN).unwrap();
         assert_eq!(tasks[0], Task::Refresh(said, Time::Left), "a stream held it");
     }

@@ -41,8 +41,8 @@ impl Presences {
     /// A stream sits here, in no channel yet. The row is the caller's to keep; it is refreshed from now on, and taken out when this is dropped.
     #[must_use]
     pub fn sit(&self, user: &User, row: Connection) -> Present {
-        let (id, refresh_in) = (row.id, super::refresh_in());
-        self.desk.with(|desk, now| desk.sit(user, row, now + refresh_in));
+        let id = row.id;
+        self.desk.with(|desk, now| desk.sit(user, row, self.desk.refresh_at(now)));
         Present { desk: std::sync::Arc::downgrade(&self.desk), user: user.clone(), id }
     }
 
