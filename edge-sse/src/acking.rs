@@ -165,8 +165,7 @@ async fn standing(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<Sta
 
 /// Whose devices are asked for: the bearer's own, or of their tenant whomever an administrator names.
 fn whose(claims: &Claims, asked_for: Vec<(String, String)>) -> Result<User, Refusal> {
-    let nobody = || Refusal::new(Slug::Unauthorized, "positions are kept for users: send a token");
-    let own = bearer::user(claims).ok_or_else(nobody)?;
+    let own = bearer::known_user(claims)?;
     let Some((_, sub)) = asked_for.into_iter().next_back() else { return Ok(own) };
     match own.sub == sub || claims.roles.contains(ADMINISTRATOR) {
         true => User::new(own.tenant, &sub).map_err(|error| Refusal::new(Slug::BadRequest, error.to_string())),

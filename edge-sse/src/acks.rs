@@ -101,8 +101,7 @@ impl Acknowledging {
     /// # Errors
     /// It is nobody's.
     pub fn of(claims: &Claims, device: &Device, asked: &[String]) -> Result<Self, Refusal> {
-        let nobody = || Refusal::new(Slug::Unauthorized, "positions are kept for users: send a token");
-        let user = bearer::user(claims).ok_or_else(nobody)?;
+        let user = bearer::known_user(claims)?;
         let channels: Vec<ChannelPattern> = asked.iter().filter_map(|text| ChannelPattern::parse(text).ok()).collect();
         let key = CursorKey { user, device: device.clone(), stream: StreamKey::of(&channels) };
         Ok(Self { key, channels: channels.iter().map(ToString::to_string).collect() })

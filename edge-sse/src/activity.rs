@@ -214,12 +214,7 @@ impl Shared {
 
     /// As whom somebody may say so.
     fn may_say(&self, claims: &Claims, matter: Matter, said: &Said) -> Result<User, Refusal> {
-        let Some(sub) = claims.sub.clone() else {
-            return Err(Refusal::new(
-                Slug::Unauthorized,
-                "this needs a token that names its user: Authorization: Bearer",
-            ));
-        };
+        let user = bearer::known_user(claims)?;
         let (catalogues, kind) = (self.catalogues(), said.channel.kind());
         if !catalogues.declares_kind(kind) {
             return Err(Refusal::new(Slug::UnknownKind, format!("no catalogue declares channels of kind {kind}")));
@@ -230,7 +225,7 @@ impl Shared {
         }
         let forbidden = |_| Refusal::new(Slug::Forbidden, format!("this token may not publish to {}", said.channel));
         catalogues.may_publish(claims, &said.channel).map_err(forbidden)?;
-        Ok(User { tenant: claims.tenant.clone(), sub })
+        Ok(user)
     }
 
     /// What is due now, on its way to the log.

@@ -6,10 +6,12 @@ use http::{HeaderMap, Uri};
 use policy::{Act, Claims, IdentityError, InQuery, Presented};
 use schemas::grant::User;
 use schemas::limits::USER_BYTES;
+use schemas::problem::Slug;
 
 use crate::ask::pairs;
 use crate::edge::Shared;
 use crate::metrics;
+use crate::refusal::Refusal;
 
 /// A short-lived ticket, at every reading door.
 pub const TICKET: &str = "ticket";
@@ -47,6 +49,16 @@ pub async fn of_sender(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Resul
 pub fn user(claims: &Claims) -> Option<User> {
     let sub = claims.sub.clone().filter(|sub| sub.len() <= USER_BYTES)?;
     Some(User { tenant: claims.tenant.clone(), sub })
+}
+
+/// The user whose request it is, where it must be somebody's.
+///
+/// # Errors
+/// It is nobody's.
+pub fn known_user(claims: &Claims) -> Result<User, Refusal> {
+    user(claims).ok_or_else(|| {
+        Refusal::new(Slug::Unauthorized, "this needs a token that names its user: Authorization: Bearer")
+    })
 }
 
 /// The claims of a token that stands elsewhere.

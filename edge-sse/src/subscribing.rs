@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
 use policy::Claims;
 use schemas::channel::ChannelPattern;
-use schemas::grant::User;
 use schemas::limits::CHANNELS_PER_CONNECTION;
 use schemas::problem::{Problem, Slug};
 use serde::{Deserialize, Serialize};
@@ -90,7 +89,7 @@ async fn look(State(shared): State<Arc<Shared>>, Path(device): Path<String>, req
     let (head, _) = request.into_parts();
     let found = async {
         let claims = bearer::of_reader(&shared, &head.uri, &head.headers).await?;
-        let (user, device) = (user(&shared, &claims)?, parse(&device)?);
+        let (user, device) = (shared.known_user(&claims, Door::Subscriptions)?, parse(&device)?);
         let kept = store(&shared)?.subscription(&user, &device).await.map_err(away)?;
         kept.ok_or_else(|| Refusal::new(Slug::NotFound, "nothing is kept for this device"))
     };
@@ -115,7 +114,7 @@ async fn keep(State(shared): State<Arc<Shared>>, Path(device): Path<String>, req
     let (head, body) = request.into_parts();
     let kept = async {
         let claims = bearer::of_sender(&shared, &head.uri, &head.headers).await?;
-        let (user, device) = (user(&shared, &claims)?, parse(&device)?);
+        let (user, device) = (shared.known_user(&claims, Door::Subscriptions)?, parse(&device)?);
         let wish: Option<Wish> = json_body(body).await?;
         let wish = wish.ok_or_else(|| Refusal::new(Slug::BadRequest, "send {\"channels\": [...]}"))?;
         let kept = KeptSubscription { device, channels: patterns(&wish.channels)? };
@@ -141,7 +140,7 @@ async fn forget(State(shared): State<Arc<Shared>>, Path(device): Path<String>, r
     let (head, _) = request.into_parts();
     let gone = async {
         let claims = bearer::of_sender(&shared, &head.uri, &head.headers).await?;
-        let (user, device) = (user(&shared, &claims)?, parse(&device)?);
+        let (user, device) = (shared.known_user(&claims, Door::Subscriptions)?, parse(&device)?);
         store(&shared)?.remove_subscription(&user, &device).await.map_err(away)?;
         Ok(None)
     };
@@ -157,14 +156,6 @@ fn answer(kept: Result<Option<KeptSubscription>, Refusal>) -> Response {
         Ok(None) => StatusCode::NO_CONTENT.into_response(),
         Err(refusal) => problem(&refusal),
     }
-}
-
-fn user(shared: &Shared, claims: &Claims) -> Result<User, Refusal> {
-    bearer::user(claims).ok_or_else(|| {
-        let refusal = Refusal::new(Slug::Unauthorized, "subscriptions are kept for users: send a token");
-        shared.record_refusal(&refusal, claims.who(), Door::Subscriptions);
-        refusal
-    })
 }
 
 fn parse(device: &str) -> Result<Device, Refusal> {

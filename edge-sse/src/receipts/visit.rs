@@ -76,12 +76,7 @@ impl Shared {
     /// # Errors
     /// It is nobody's.
     pub fn known_user(&self, claims: &Claims, door: Door) -> Result<User, Refusal> {
-        bearer::user(claims).ok_or_else(|| {
-            let detail = "this needs a token that names its user: Authorization: Bearer";
-            let refusal = Refusal::new(Slug::Unauthorized, detail);
-            self.record_refusal(&refusal, claims.who(), door);
-            refusal
-        })
+        bearer::known_user(claims).inspect_err(|refusal| self.record_refusal(refusal, claims.who(), door))
     }
 
     /// Where receipts are kept.
