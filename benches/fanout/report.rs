@@ -34,26 +34,33 @@ pub(crate) fn keep(part: &str, text: &str) -> Result<(), Failure> {
     std::fs::write(directory.join(part), text).map_err(Failure::system(part.to_owned()))
 }
 
-/// Rewrites the block of the README from what was kept; parts that were never run are left out.
+/// Rewrites the block of the README from what was kept; parts that were not run here stay as they stand.
 ///
 /// # Errors
 /// The README has no such block, or cannot be written.
 pub(crate) fn write() -> Result<(), Failure> {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let text = std::fs::read_to_string(&readme).map_err(Failure::system("reading the README"))?;
-    let parts = PARTS.iter().filter_map(|(file, heading)| {
-        let part = std::fs::read_to_string(kept().join(file)).ok()?;
-        Some(format!("{heading}\n\n{}\n", part.trim_end()))
-    });
-    let written = replace(&text, &parts.collect::<Vec<_>>().join("\n"));
+    let written = replace(&text, |file| std::fs::read_to_string(kept().join(file)).ok());
     let written = written.ok_or_else(|| Failure::Usage(format!("{} has no block to write", readme.display())))?;
     std::fs::write(&readme, written).map_err(Failure::system("writing the README"))
 }
 
-fn replace(text: &str, block: &str) -> Option<String> {
+fn replace(text: &str, run: impl Fn(&str) -> Option<String>) -> Option<String> {
     let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
+    let (block, after) = rest.split_once(END)?;
+    let parts = PARTS.iter().filter_map(|(file, heading)| {
+        let part = run(file).or_else(|| standing(block, heading))?;
+        Some(format!("{heading}\n\n{}\n", part.trim()))
+    });
+    let block = parts.collect::<Vec<_>>().join("\n");
     Some(format!("{before}{BEGIN}\n\n{block}\n{END}{after}"))
+}
+
+/// What stands below a heading.
+fn standing(block: &str, heading: &str) -> Option<String> {
+    let (_, below) = block.split_once(&format!("{heading}\n"))?;
+    Some(below.split("\n### ").next().unwrap_or(below).to_owned())
 }
 
 fn kept() -> PathBuf {
@@ -65,11 +72,14 @@ mod tests {
     use super::replace;
 
     #[test]
-    fn only_the_block_is_replaced() {
-        let text = "a\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nb\n";
-        let written = replace(text, "new\n").unwrap();
-        assert_eq!(written, "a\n<!-- figures: begin -->\n\nnew\n\n<!-- figures: end -->\nb\n");
-        assert_eq!(replace(&written, "new\n"), Some(written.clone()));
-        assert_eq!(replace("no block", "new"), None);
+    fn what_was_run_is_replaced_and_the_rest_stays() {
+        let text = "a\n<!-- figures: begin -->\n\n### Side by side\n\nold\n\n### What is remembered\n\n- old\n\n<!-- figures: end -->\nb\n";
+        assert_eq!(replace(text, |_| None), Some(text.to_owned()));
+        let state = |file: &str| (file == "state.md").then(|| "- new\n".to_owned());
+        assert_eq!(replace(text, state), Some(text.replace("- old", "- new")));
+        let router = |file: &str| (file == "router.md").then(|| "alone\n".to_owned());
+        let between = text.replace("### What", "### The router alone\n\nalone\n\n### What");
+        assert_eq!(replace(text, router), Some(between));
+        assert_eq!(replace("no block", |_| None), None);
     }
 }
