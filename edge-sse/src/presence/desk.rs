@@ -186,8 +186,8 @@ impl Desk {
         Some((user, tasks))
     }
 
-    /// What was to be done for a user is done so far, and the rest is tried again where something is `missing`. What stands is refreshed
-    /// at that time.
+    /// What was to be done for a user is done so far, and the rest is tried again where something is `missing`. What stands is
+    /// written again at `refresh_at`.
     pub fn done(&mut self, user: &User, done: &[(Task, Stands)], missing: bool, refresh_at: Instant, now: Instant) {
         let Some(of) = self.users.get_mut(user) else { return };
         (of.working, of.rests) = (false, missing.then(|| now + RETRY));
