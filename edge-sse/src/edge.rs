@@ -153,11 +153,9 @@ impl Edge {
                 })),
                 seats: Arc::new(Seats::new(&config)),
                 live: activity::Live::new(&config),
-                presences: dependencies
-                    .store
-                    .clone()
-                    .zip(dependencies.publisher.clone())
-                    .map(|(store, publisher)| Presences::new(store, publisher, dependencies.clock.clone())),
+                presences: dependencies.store.clone().zip(dependencies.publisher.clone()).map(|(store, publisher)| {
+                    Presences::new(store, publisher, grants.clone(), dependencies.clock.clone())
+                }),
                 replays: Allowances::new(config.replay_bytes_per_minute),
                 config,
                 acks: Acks::new(dependencies.store.clone(), grants.clone(), dependencies.clock.clone()),

@@ -34,6 +34,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::edge::Shared;
+use crate::grants::Grants;
 use crate::metrics;
 use crate::publication::Publish;
 use attendant::Attendant;
@@ -90,10 +91,10 @@ pub struct Present {
 impl Presences {
     /// Nobody is there.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, publisher: Arc<dyn Publish>, clock: Clock) -> Self {
+    pub fn new(store: Arc<dyn Store>, publisher: Arc<dyn Publish>, grants: Arc<Grants>, clock: Clock) -> Self {
         let node = NodeId(Uuid::now_v7());
         let alone = !store.is_shared();
-        let attendant = Attendant { store, publisher, node, clock };
+        let attendant = Attendant { store, publisher, grants, node, clock };
         Self { attendant, desk: Arc::new(Attendance::new()), shown: seen::Shown::default(), alone }
     }
 

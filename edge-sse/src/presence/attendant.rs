@@ -22,6 +22,7 @@ use store::{
 
 use super::fold::{adopted_id, fold, is_present, is_statement, is_superseded};
 use super::outbox::{self, Step};
+use crate::grants::Grants;
 use crate::publication::Publish;
 use schemas::clock::Clock;
 
@@ -41,6 +42,8 @@ pub struct Attendant {
     pub store: Arc<dyn Store>,
     /// Where changes are announced.
     pub publisher: Arc<dyn Publish>,
+    /// From whom everything is revoked.
+    pub grants: Arc<Grants>,
     /// Who this is.
     pub node: NodeId,
     /// The time of day, for «last seen».
@@ -225,14 +228,15 @@ impl Attendant {
         Ok(self.store.remove_connection(&one.user, one.id, dead).await?)
     }
 
-    /// Makes a user's presence what their connections are, and announces it.
+    /// Makes a user's presence what their connections are, and announces it. From whom everything is revoked is offline, whatever still stands:
+    /// each edge lets go of what it has in its own time, and others hear once that they have gone.
     ///
     /// # Errors
     /// It is not all announced; do it again.
     pub async fn settle(&self, catalogues: &Catalogues, user: &User) -> Result<(), Unsettled> {
         for _ in 0..STEPS_MOST {
             let stands = self.store.presence(user).await?;
-            let folded = fold(&self.store.connections(user).await?);
+            let folded = fold(&self.counting(user).await?);
             match outbox::presence(stands, &folded, self.clock.now()) {
                 Step::Settled => return Ok(()),
                 Step::Announce(stands) => self.announce_presence(catalogues, user, &stands).await?,
@@ -246,6 +250,13 @@ impl Attendant {
             }
         }
         Err(Unsettled::Contended)
+    }
+
+    async fn counting(&self, user: &User) -> Result<Vec<Connection>, StoreError> {
+        match self.grants.shuts_out(user) {
+            true => Ok(Vec::new()),
+            false => self.store.connections(user).await,
+        }
     }
 
     /// Makes a channel's occupancy what its members are, and announces it.

@@ -127,7 +127,7 @@ impl World {
         let mortal = Arc::new(Mortal { store: self.store.clone(), log: self.log.clone(), steps });
         let node = NodeId(Uuid::now_v7());
         let clock = Clock::new(|| Timestamp::from_millis(7));
-        (Attendant { store: mortal.clone(), publisher: mortal.clone(), node, clock }, mortal)
+        (Attendant { store: mortal.clone(), publisher: mortal.clone(), grants: Arc::default(), node, clock }, mortal)
     }
 
     async fn leave(&mut self, number: u8) {
