@@ -37,8 +37,9 @@ struct Pass {
 /// # Errors
 /// A request is refused.
 pub(crate) async fn measure(world: &World, users: usize) -> Result<(), Failure> {
-    pass(world, (0..users).map(|number| User::new("w", number)).collect()).await?;
-    let Pass { came, said, went } = pass(world, (0..users).map(|number| User::new("p", number)).collect()).await?;
+    let named = |pass| (0..users).map(|number| User::new(pass, number)).collect();
+    pass(world, named("w")).await?;
+    let Pass { came, said, went } = pass(world, named("p")).await?;
     said.say(&format!("presence, PUT to a reader of another edge, {users} streams open"), TARGET);
     came.say("… a stream opens", TARGET);
     went.say("… a stream ends", TARGET);

@@ -204,9 +204,7 @@ impl Acks {
         if self.store.is_none() {
             return Err(Refusal::new(Slug::Unavailable, "this edge has no store: nothing is remembered"));
         }
-        if self.grants.shuts_out(&of.key.user) {
-            return Err(nothing_kept());
-        }
+        self.grants.may_keep(&of.key.user)?;
         let now = self.clock.now().millis().saturating_mul(1_000);
         let mut guard = self.lock();
         let state = &mut *guard;
@@ -288,11 +286,6 @@ impl Acks {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What a user hears from whom everything is revoked.
-pub fn nothing_kept() -> Refusal {
-    Refusal::new(Slug::Forbidden, "nothing is kept for this user: everything is revoked from them")
 }
 
 /// Where a request starts that says nothing but which device it is of; and what is remembered for it. What it presents counts as

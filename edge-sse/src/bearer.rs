@@ -9,6 +9,7 @@ use schemas::limits::USER_BYTES;
 use schemas::problem::Slug;
 
 use crate::ask::pairs;
+use crate::audited::Door;
 use crate::edge::Shared;
 use crate::metrics;
 use crate::refusal::Refusal;
@@ -59,6 +60,16 @@ pub fn known_user(claims: &Claims) -> Result<User, Refusal> {
     user(claims).ok_or_else(|| {
         Refusal::new(Slug::Unauthorized, "this needs a token that names its user: Authorization: Bearer")
     })
+}
+
+impl Shared {
+    /// As [`known_user`], and a refusal is recorded.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn known_user(&self, claims: &Claims, door: Door) -> Result<User, Refusal> {
+        known_user(claims).inspect_err(|refusal| self.record_refusal(refusal, claims.who(), door))
+    }
 }
 
 /// The claims of a token that stands elsewhere.

@@ -11,10 +11,13 @@ use journal::{FollowSettings, Followed, GrantTable, JournalError, ReadError, Rec
 use policy::Claims;
 use policy::grants::is_shut_out;
 use schemas::grant::{Grant, User};
+use schemas::problem::Slug;
 use tokio::time::Instant;
 
+use crate::audited::Door;
 use crate::edge::Shared;
 use crate::metrics;
+use crate::refusal::Refusal;
 
 /// After the topic could not be read it is read again after so long.
 const RETRY: Duration = Duration::from_millis(500);
@@ -73,6 +76,14 @@ impl Default for Grants {
 }
 
 impl Shared {
+    /// As [`Grants::may_keep`], and a refusal is recorded.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn may_keep(&self, user: &User, claims: &Claims, door: Door) -> Result<(), Refusal> {
+        self.grants.may_keep(user).inspect_err(|refusal| self.record_refusal(refusal, claims.who(), door))
+    }
+
     /// What a user is granted has changed. Of whom everything is revoked nothing is left in memory that would still be written to the store.
     fn take_grant(&self, user: &User) {
         self.reconsider_user(user);
@@ -103,6 +114,19 @@ impl Grants {
     #[must_use]
     pub fn shuts_out(&self, user: &User) -> bool {
         self.lock().table.as_ref().and_then(|table| table.of(user)).is_some_and(|grant| is_shut_out(grant))
+    }
+
+    /// Whether something may be kept of a user.
+    ///
+    /// # Errors
+    /// Everything is revoked from them.
+    pub fn may_keep(&self, user: &User) -> Result<(), Refusal> {
+        match self.shuts_out(user) {
+            true => {
+                Err(Refusal::new(Slug::Forbidden, "nothing is kept for this user: everything is revoked from them"))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Whether nothing has been heard for too long.

@@ -336,7 +336,7 @@ mod tests {
         assert!(desk.take(later).is_none(), "the store rests");
         let (_, tasks) = desk.take(later + RETRY).unwrap();
         assert_eq!(tasks, [Task::Leave(stream(9, &["team:2"]))]);
-        desk.done(&user, &all(tasks, Stands::Gone), false, later + REFRESH_MIN, later + RETRY);
+        desk.done(&user, &all(tasks, Stands::Gone), false, later + RETRY + REFRESH_MIN, later + RETRY);
         assert_eq!((desk.users.len(), desk.due.len(), desk.gone), (0, 0, 0));
     }
 
@@ -362,9 +362,9 @@ mod tests {
         let (_, tasks) = desk.take(began + RETRY).unwrap();
         assert_eq!(tasks, [Task::Enter(stream(9, &["team:1"]), Before { stands: false, ..stands(&["team:1"]) })]);
         desk.leave(&user, id, began + RETRY);
-        desk.done(&user, &[], true, began + REFRESH_MIN, began + RETRY);
+        desk.done(&user, &[], true, began + RETRY + REFRESH_MIN, began + RETRY);
         let (_, tasks) = desk.take(began + RETRY * 2).unwrap();
-        desk.done(&user, &all(tasks, Stands::Gone), false, began + RETRY * 3, began + RETRY * 2);
+        desk.done(&user, &all(tasks, Stands::Gone), false, began + RETRY * 2 + REFRESH_MIN, began + RETRY * 2);
         assert_eq!((desk.users.len(), desk.due.len(), desk.gone), (0, 0, 0));
     }
 

@@ -12,7 +12,6 @@ use axum::routing::get;
 use http::request::Parts;
 use http::{Method, StatusCode, header};
 use policy::Claims;
-use schemas::grant::User;
 use schemas::problem::{Problem, Slug};
 use serde::Serialize;
 use serde_json::Value;
@@ -25,7 +24,6 @@ use super::described::{Kept, Seen, WhoIsAsked};
 use super::fold::statement_id;
 use super::said::{Said, Written};
 use super::{Presences, seen};
-use crate::acks::nothing_kept;
 use crate::audited::Door;
 use crate::edge::Shared;
 use crate::realtime::{self, As};
@@ -110,19 +108,6 @@ impl Shared {
     pub fn presences(&self) -> Result<&Presences, Refusal> {
         let none = || Refusal::new(Slug::MethodNotAllowed, "this process keeps no presence: it has no store");
         self.presences.as_ref().ok_or_else(none)
-    }
-
-    /// Whether something may be kept of a user.
-    ///
-    /// # Errors
-    /// Everything is revoked from them; it is recorded.
-    pub fn may_keep(&self, user: &User, claims: &Claims, door: Door) -> Result<(), Refusal> {
-        if !self.grants.shuts_out(user) {
-            return Ok(());
-        }
-        let refusal = nothing_kept();
-        self.record_refusal(&refusal, claims.who(), door);
-        Err(refusal)
     }
 
     /// A signed-in user says how they are, on one kind of device. It is kept when this returns, and others are told of a change at once.

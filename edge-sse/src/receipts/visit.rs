@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use super::walk::Walk;
 use crate::allowance::{Allowance, Asks};
 use crate::audited::Door;
-use crate::bearer;
 use crate::edge::{Session, Shared};
 use crate::entry::{Entry, Routed};
 use crate::refusal::Refusal;
@@ -69,14 +68,6 @@ impl Shared {
             user,
             catalogues,
         })
-    }
-
-    /// The user whose request it is.
-    ///
-    /// # Errors
-    /// It is nobody's.
-    pub fn known_user(&self, claims: &Claims, door: Door) -> Result<User, Refusal> {
-        bearer::known_user(claims).inspect_err(|refusal| self.record_refusal(refusal, claims.who(), door))
     }
 
     /// Where receipts are kept.
